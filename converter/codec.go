@@ -1,0 +1,147 @@
+package converter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
+	commonpb "go.temporal.io/api/common/v1"
+	sdk "go.temporal.io/sdk/converter"
+
+	"github.com/signet-temporal/signet/internal/wire"
+)
+
+// Keys is what the codec needs of a key ring; *keys.Ring is one. Both methods are called for every payload, on workflow
+// goroutines too: they must be safe for concurrent use and answer at once or, for a key that is not known yet, within a
+// few hundred milliseconds. An error that will never go away has a method Permanent() bool that returns true.
+type Keys interface {
+	// Primary returns the id and the AEAD of the keyset's primary key.
+	Primary(keyset string) (id uint32, aead tink.AEAD, err error)
+	// Lookup returns the AEAD of one key of the keyset.
+	Lookup(keyset string, id uint32) (tink.AEAD, error)
+}
+
+// CodecOptions says what a codec seals with and what it accepts. Keyset and Scope are required.
+type CodecOptions struct {
+	// Keyset is the name of the keyset whose primary key seals. Payloads under it open.
+	Keyset string
+	// AcceptKeysets names other keysets whose payloads open as well.
+	AcceptKeysets []string
+	// Scope is sealed into every payload as "ns": the namespace, or a name of your own where namespaces are renamed.
+	Scope string
+	// AcceptScopes are other scopes whose payloads open as well: former namespaces, parents in other namespaces.
+	AcceptScopes []string
+	// AllowPlaintext lets payloads decode that are not sealed: for the time of a migration, see docs/migration.md.
+	AllowPlaintext bool
+	// CompressMin is the size in bytes of a marshalled payload from which zstd is tried; 0 means never. The sealed size
+	// then depends on the content: read "What length reveals" in docs/threat-model.md first.
+	CompressMin int
+}
+
+// Codec seals and opens payloads. It implements the SDK's PayloadCodec and PayloadCodecWithSerializationContext.
+// It always returns errors, also in workflows: use it through a [DataConverter] there.
+type Codec struct {
+	core     *core
+	workflow string       // the workflow id of the serialization context, "" where it has none
+	context  wire.Context // scope and workflow as they are sealed; nil if they cannot be
+}
+
+var (
+	_ sdk.PayloadCodec                         = (*Codec)(nil)
+	_ sdk.PayloadCodecWithSerializationContext = (*Codec)(nil)
+)
+
+// core is what all contexts of a codec share.
+type core struct {
+	keys     Keys
+	options  CodecOptions
+	encoding []byte
+	zstd     compressor
+	scratch  sync.Pool                // of *scratch
+	keyID    atomic.Pointer[sealedID] // of the last primary key
+}
+
+type sealedID struct {
+	id      uint32
+	written wire.KeyID
+}
+
+// NewCodec makes a codec. It does not look for the keyset in keys: the first payload does.
+func NewCodec(keys Keys, options CodecOptions) (*Codec, error) {
+	if keys == nil {
+		return nil, errors.New("converter: no keys: give a keys.Ring")
+	}
+	options.AcceptKeysets = append(slices.Clone(options.AcceptKeysets), options.Keyset)
+	options.AcceptScopes = append(slices.Clone(options.AcceptScopes), options.Scope)
+	for _, name := range options.AcceptKeysets {
+		if err := wire.CheckName(name); err != nil {
+			return nil, fmt.Errorf("converter: %w", err)
+		}
+	}
+	for _, scope := range options.AcceptScopes {
+		if _, err := wire.NewContext(scope, ""); err != nil {
+			return nil, fmt.Errorf("converter: %w: set CodecOptions.Scope to the namespace", err)
+		}
+	}
+	zstd, err := newCompressor()
+	if err != nil {
+		return nil, fmt.Errorf("converter: %w", err)
+	}
+	c := &core{keys: keys, options: options, encoding: []byte(wire.Encoding), zstd: zstd}
+	c.scratch.New = func() any { return new(scratch) }
+	return c.codec(""), nil
+}
+
+func (c *core) codec(workflow string) *Codec {
+	context, _ := wire.NewContext(c.options.Scope, workflow) // nil is found by Seal, which can return an error
+	return &Codec{core: c, workflow: workflow, context: context}
+}
+
+// WithSerializationContext returns a codec that seals for the context's workflow, and opens what was sealed for that
+// workflow or for none. The namespace of the context is not used: the scope of the options counts. Cheap.
+func (c *Codec) WithSerializationContext(sc sdk.SerializationContext) sdk.PayloadCodec {
+	return c.forWorkflow(workflowOf(sc))
+}
+
+func (c *Codec) forWorkflow(id string) *Codec {
+	if id == c.workflow {
+		return c
+	}
+	return c.core.codec(id)
+}
+
+// Encode seals each payload as [Codec.Seal] does. On an error no payload is returned.
+func (c *Codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	return each(payloads, c.Seal)
+}
+
+// Decode opens each payload as [Codec.Open] does. On an error no payload is returned.
+func (c *Codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	return each(payloads, c.Open)
+}
+
+func each(in []*commonpb.Payload, do func(*commonpb.Payload) (*commonpb.Payload, error)) ([]*commonpb.Payload, error) {
+	out := make([]*commonpb.Payload, len(in))
+	for i, p := range in {
+		var err error
+		if out[i], err = do(p); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// isReference reports whether p is the SDK's pointer to a payload in external storage. What it points to was sealed
+// before it was stored; the storage layer must be able to read the pointer.
+func isReference(p *commonpb.Payload) bool {
+	m := p.GetMetadata()
+	return string(m["messageType"]) == "temporal.api.sdk.v1.ExternalStorageReference" && string(m[wire.MetadataEncoding]) == "json/protobuf"
+}
+
+// isSystem reports whether p is an envelope of Temporal's own (go.temporal.io/api/proxy), which the server must read.
+func isSystem(p *commonpb.Payload) bool {
+	return string(p.GetMetadata()["__temporal_system_payload"]) == "true"
+}

@@ -1,0 +1,163 @@
+package converter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	commonpb "go.temporal.io/api/common/v1"
+
+	"github.com/signet-temporal/signet/internal/wire"
+)
+
+// scratch is the memory of one seal or open: the associated data, and the plaintext that Tink reads.
+type scratch struct {
+	associated, plaintext []byte
+	written               int // bytes of plaintext that hold, or held, something
+}
+
+const maxScratch = 4 << 20 // larger buffers are left to the collector; Temporal's own limit is 2 MB
+
+// release wipes the plaintext before it goes back: a pooled buffer lives long, and in a heap dump.
+func (c *core) release(s *scratch) {
+	if cap(s.plaintext) > maxScratch {
+		return
+	}
+	clear(s.plaintext[:s.written])
+	s.associated, s.plaintext, s.written = s.associated[:0], s.plaintext[:0], 0
+	c.scratch.Put(s)
+}
+
+// Seal returns p sealed under the primary key. p is not changed. A payload that is sealed already, a reference to
+// external storage and an envelope of Temporal's own come back as they are. The error is an *[Error].
+func (c *Codec) Seal(p *commonpb.Payload) (*commonpb.Payload, error) {
+	switch {
+	case p == nil:
+		return nil, &Error{kind: ErrMalformed, detail: "payload is nil"}
+	case wire.Sealed(p.GetMetadata()):
+		if _, err := wire.Parse(p.GetMetadata(), p.GetData()); err != nil {
+			return nil, &Error{kind: ErrMalformed, detail: "will not pass on as sealed", cause: err}
+		}
+		return p, nil
+	case isReference(p) || isSystem(p):
+		return p, nil
+	}
+	k := c.core
+	id, aead, err := k.keys.Primary(k.options.Keyset)
+	if err != nil {
+		return nil, keyError(err)
+	}
+	header, err := c.header(id)
+	if err != nil {
+		return nil, &Error{kind: ErrMalformed, detail: "cannot seal", cause: err}
+	}
+	s := k.scratch.Get().(*scratch)
+	defer k.release(s)
+	if err := k.write(s, p); err != nil {
+		return nil, err
+	}
+	s.associated = header.AppendAssociatedData(s.associated)
+	data, err := aead.Encrypt(s.plaintext, s.associated)
+	if err != nil {
+		return nil, &Error{kind: ErrKeyUnavailable, detail: "the key refused to encrypt", cause: err}
+	}
+	return &commonpb.Payload{Metadata: header.Metadata(k.encoding), Data: data}, nil
+}
+
+// header joins what was written before: the context once per codec, the key id once per primary key.
+func (c *Codec) header(id uint32) (wire.Header, error) {
+	if c.context == nil {
+		_, err := wire.NewContext(c.core.options.Scope, c.workflow)
+		return wire.Header{}, err
+	}
+	last := c.core.keyID.Load()
+	if last == nil || last.id != id {
+		written, err := wire.NewKeyID(c.core.options.Keyset, id)
+		if err != nil {
+			return wire.Header{}, err
+		}
+		last = &sealedID{id, written}
+		c.core.keyID.Store(last)
+	}
+	return wire.Join(last.written, c.context), nil
+}
+
+// write puts the flag and the body of p into s.plaintext.
+func (c *core) write(s *scratch, p *commonpb.Payload) error {
+	plaintext, err := appendPayload(append(slices.Grow(s.plaintext, 1+payloadSize(p)), byte(wire.Plain)), p)
+	if err != nil {
+		return &Error{kind: ErrMalformed, detail: "payload cannot be marshalled", cause: err}
+	}
+	s.plaintext, s.written = plaintext, len(plaintext)
+	if c.options.CompressMin > 0 && len(plaintext) > c.options.CompressMin {
+		s.plaintext = c.zstd.compress(s.plaintext)
+	}
+	return nil
+}
+
+// Open returns what was sealed in p. Exactly one layer is opened. p is not changed and not kept. The error is an *[Error].
+func (c *Codec) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
+	k := c.core
+	if p == nil {
+		return nil, &Error{kind: ErrMalformed, detail: "payload is nil"}
+	}
+	outer, err := wire.Parse(p.GetMetadata(), p.GetData())
+	if errors.Is(err, wire.ErrForeign) {
+		if k.options.AllowPlaintext {
+			return p, nil
+		}
+		return nil, &Error{kind: ErrNotSealed, detail: fmt.Sprintf("encoding is %.60q; only sealed payloads are accepted here", p.GetMetadata()[wire.MetadataEncoding])}
+	}
+	if err != nil {
+		return nil, &Error{kind: ErrMalformed, cause: err}
+	}
+	if err := c.check(outer); err != nil {
+		return nil, err
+	}
+	aead, err := k.keys.Lookup(outer.Keyset, outer.KeyID)
+	if err != nil {
+		return nil, keyError(err)
+	}
+	s := k.scratch.Get().(*scratch)
+	defer k.release(s)
+	s.associated = wire.HeaderOf(p.GetMetadata()).AppendAssociatedData(s.associated)
+	plaintext, err := aead.Decrypt(p.GetData(), s.associated)
+	if err != nil {
+		return nil, &Error{kind: ErrNotAuthentic} // no cause: there is only one answer
+	}
+	return k.read(plaintext)
+}
+
+// check refuses, before any key is asked for, what this codec does not accept. The outside says it in clear, so the
+// error may repeat it: a person who mixed up two namespaces has to see which.
+func (c *Codec) check(outer wire.Outer) error {
+	o := &c.core.options
+	if !slices.Contains(o.AcceptScopes, outer.Scope) {
+		return &Error{kind: ErrNotAuthentic, detail: fmt.Sprintf("sealed for scope %q, accepted are %q", outer.Scope, o.AcceptScopes)}
+	}
+	if !slices.Contains(o.AcceptKeysets, outer.Keyset) {
+		return &Error{kind: ErrNotAuthentic, detail: fmt.Sprintf("sealed under keyset %q, accepted are %q", outer.Keyset, o.AcceptKeysets)}
+	}
+	if !sameWorkflow(outer.Workflow, c.workflow) {
+		return &Error{kind: ErrNotAuthentic, detail: fmt.Sprintf("sealed for workflow %q, found in workflow %q", outer.Workflow, c.workflow)}
+	}
+	return nil
+}
+
+// read turns an authentic plaintext back into the payload. Trouble here is a defect or a later version, not an attack.
+func (c *core) read(plaintext []byte) (*commonpb.Payload, error) {
+	flag, body, err := wire.SplitBody(plaintext)
+	if err != nil {
+		return nil, &Error{kind: ErrMalformed, cause: err}
+	}
+	if flag == wire.Zstd {
+		if body, err = c.zstd.expand(body); err != nil {
+			return nil, &Error{kind: ErrMalformed, cause: err}
+		}
+	}
+	inner, ok := parsePayload(body)
+	if !ok {
+		return nil, &Error{kind: ErrMalformed, detail: "the sealed bytes are not a payload"}
+	}
+	return inner, nil
+}
