@@ -133,15 +133,3 @@ func each(in []*commonpb.Payload, do func(*commonpb.Payload) (*commonpb.Payload,
 	}
 	return out, nil
 }
-
-// isReference reports whether p is the SDK's pointer to a payload in external storage. What it points to was sealed
-// before it was stored; the storage layer must be able to read the pointer.
-func isReference(p *commonpb.Payload) bool {
-	m := p.GetMetadata()
-	return string(m["messageType"]) == "temporal.api.sdk.v1.ExternalStorageReference" && string(m[wire.MetadataEncoding]) == "json/protobuf"
-}
-
-// isSystem reports whether p is an envelope of Temporal's own (go.temporal.io/api/proxy), which the server must read.
-func isSystem(p *commonpb.Payload) bool {
-	return string(p.GetMetadata()["__temporal_system_payload"]) == "true"
-}

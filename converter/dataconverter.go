@@ -51,7 +51,7 @@ func (d *DataConverter) WithWorkflowContext(ctx sdk.WorkflowContext) sdk.DataCon
 	if aware, ok := d.parent.(sdk.ContextAware); ok {
 		n.parent = aware.WithWorkflowContext(ctx)
 	}
-	n.at = workflow
+	n.at = inWorkflow
 	return &n
 }
 

@@ -9,9 +9,9 @@ import (
 type place int
 
 const (
-	unsaid    place = iota // neither WithContext nor WithWorkflowContext: markers, updates, results read by a client, …
-	workflow               // WithWorkflowContext: workflow code
-	elsewhere              // WithContext: an activity or a client call
+	unsaid     place = iota // neither WithContext nor WithWorkflowContext: markers, updates, results read by a client, …
+	inWorkflow              // WithWorkflowContext: workflow code
+	elsewhere               // WithContext: an activity or a client call
 )
 
 // raise returns err where the SDK hands errors to somebody who can act on them, and panics where it does not: in a
@@ -32,7 +32,7 @@ func (at place) panics() bool {
 		return false
 	}
 	in := workflowFrames()
-	return !in.query && (in.task || at == workflow)
+	return !in.query && (in.task || at == inWorkflow)
 }
 
 // frames is what a goroutine's stack says of the SDK.

@@ -39,7 +39,7 @@ func (c *Codec) Seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 			return nil, &Error{kind: ErrMalformed, detail: "will not pass on as sealed", cause: err}
 		}
 		return p, nil
-	case isReference(p) || isSystem(p):
+	case wire.Exempt(p.GetMetadata()):
 		return p, nil
 	}
 	k := c.core

@@ -50,6 +50,14 @@ func Sealed(metadata map[string][]byte) bool {
 	return ok
 }
 
+// Exempt reports whether metadata is of a payload that is never sealed (spec §5): the SDK's reference to a payload in
+// external storage, which was sealed before it was stored, and an envelope of Temporal's own, which the server reads.
+func Exempt(metadata map[string][]byte) bool {
+	reference := string(metadata["messageType"]) == "temporal.api.sdk.v1.ExternalStorageReference" &&
+		string(metadata[MetadataEncoding]) == "json/protobuf"
+	return reference || string(metadata["__temporal_system_payload"]) == "true"
+}
+
 // Parse reads the outside of a sealed payload. metadata and data are those of the Temporal Payload; neither is kept.
 func Parse(metadata map[string][]byte, data []byte) (Outer, error) {
 	if !Sealed(metadata) {

@@ -1,0 +1,177 @@
+// Package signet seals everything a Temporal application stores in Temporal, with Tink AEAD under keysets that HashiCorp
+// Vault manages. This package is the front door: one plugin for client, worker and replayer.
+//
+//	ring, err := keys.NewRing(ctx, store, store, keys.RingOptions{Keysets: []string{"ns/default"}})
+//	…
+//	plugin, err := signet.NewPlugin(ring, signet.Options{})
+//	…
+//	c, err := client.Dial(client.Options{Plugins: []client.Plugin{plugin}})
+//	w := worker.New(c, "task-queue", worker.Options{}) // sealed as well: the plugin comes with the client
+//
+// What is sealed, what cannot be, and what an error does to a workflow stands in package converter and in
+// docs/threat-model.md.
+//
+// # Compatibility
+//
+// Until v1.0.0 the Go API may change with a note in CHANGELOG.md. The format of sealed payloads is versioned on its own
+// (docs/spec/payload-v1.md): what any released version has sealed, every later version opens.
+package signet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"go.temporal.io/sdk/client"
+	sdk "go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/worker"
+	"google.golang.org/grpc"
+
+	"github.com/signet-temporal/signet/converter"
+	"github.com/signet-temporal/signet/internal/wire"
+)
+
+// Options of a [Plugin]. The zero value seals for the client's namespace under the keyset "ns/<namespace>".
+type Options struct {
+	// Scope is sealed into every payload; "" means the client's namespace. Set it where namespaces are renamed, and for
+	// replayers, which do not know the namespace. Every process that reads must accept it.
+	Scope string
+	// AcceptScopes are other scopes whose payloads open: former names, parents in other namespaces.
+	AcceptScopes []string
+	// Keyset is the name of the keyset that seals; "" means "ns/" and the scope.
+	Keyset string
+	// AcceptKeysets names other keysets whose payloads open. The ring must hold them.
+	AcceptKeysets []string
+	// AllowPlaintext lets payloads decode that are not sealed: for the time of a migration.
+	AllowPlaintext bool
+	// AllowUnsealedRequests turns the guard off that refuses requests to Temporal which carry a payload that is not
+	// sealed. The SDK sends a memo in clear when sealing it fails; without the guard nobody would notice.
+	AllowUnsealedRequests bool
+	// CompressMin is the size in bytes from which payloads are compressed; 0 means never. See converter.CodecOptions.
+	CompressMin int
+}
+
+// Plugin seals what passes through a client, its workers and replayers. It is safe for concurrent use and may serve
+// several clients. It keeps nothing running: closing the keys is the caller's.
+type Plugin struct {
+	clientBase
+	workerBase
+	keys       converter.Keys
+	options    Options
+	configured atomic.Bool // a client has this plugin
+}
+
+// Both bases are called PluginBase; a struct can embed them only under names of their own.
+type (
+	clientBase = client.PluginBase
+	workerBase = worker.PluginBase
+)
+
+var (
+	_ client.Plugin = (*Plugin)(nil)
+	_ worker.Plugin = (*Plugin)(nil)
+)
+
+// NewPlugin makes the plugin; keys is a *keys.Ring, or whatever else holds keys. Put it last in client.Options.Plugins:
+// it wraps the data converter and the failure converter that are set when its turn comes, and a plugin after it must not
+// replace them.
+func NewPlugin(keys converter.Keys, options Options) (*Plugin, error) {
+	if keys == nil {
+		return nil, errors.New("signet: no keys: give a ring made by keys.NewRing")
+	}
+	return &Plugin{keys: keys, options: options}, nil
+}
+
+// Name implements the SDK's plugin interfaces. The server shows it with the worker.
+func (p *Plugin) Name() string { return "signet" }
+
+// ConfigureClient implements client.Plugin. It fails when the keyset has no primary key in the ring, so that a process
+// which cannot seal does not start.
+func (p *Plugin) ConfigureClient(_ context.Context, o client.PluginConfigureClientOptions) error {
+	namespace := o.ClientOptions.Namespace
+	if namespace == "" {
+		namespace = client.DefaultNamespace
+	}
+	dc, fc, err := p.converters(namespace, o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter)
+	if err != nil {
+		return err
+	}
+	o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter = dc, fc
+	if !p.options.AllowUnsealedRequests {
+		connection := &o.ClientOptions.ConnectionOptions
+		connection.DialOptions = append(connection.DialOptions[:len(connection.DialOptions):len(connection.DialOptions)],
+			grpc.WithChainUnaryInterceptor(guard))
+	}
+	p.configured.Store(true)
+	return nil
+}
+
+// NewClient implements client.Plugin. It refuses options that a later plugin changed so that they no longer seal.
+func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions, next func(context.Context, client.PluginNewClientOptions) error) error {
+	probe, err := o.ClientOptions.DataConverter.ToPayload("probe")
+	if err != nil {
+		return fmt.Errorf("signet: the data converter cannot seal: %w", err)
+	}
+	failure := o.ClientOptions.FailureConverter.ErrorToFailure(errors.New("probe"))
+	if !wire.Sealed(probe.GetMetadata()) || !wire.Sealed(failure.GetEncodedAttributes().GetMetadata()) {
+		return errors.New("signet: a plugin after signet replaced or wrapped the data converter or the failure converter: put signet last in client.Options.Plugins")
+	}
+	return next(ctx, o)
+}
+
+// ConfigureWorker implements worker.Plugin. It refuses a worker whose panic policy would turn a missing key into a failed
+// workflow, and one whose client does not seal. The SDK turns the error into a panic of worker.New.
+func (p *Plugin) ConfigureWorker(_ context.Context, o worker.PluginConfigureWorkerOptions) error {
+	if !p.configured.Load() {
+		return errors.New("signet: the worker's client does not seal: put the plugin into client.Options.Plugins, workers get it from there")
+	}
+	if o.WorkerOptions.WorkflowPanicPolicy != worker.BlockWorkflow {
+		return errors.New("signet: WorkflowPanicPolicy must be worker.BlockWorkflow (the default): with FailWorkflow a key that is missing for a moment fails the workflow for good")
+	}
+	return nil
+}
+
+// ConfigureWorkflowReplayer implements worker.Plugin. A replayer does not know its namespace, so Options.Scope is required.
+func (p *Plugin) ConfigureWorkflowReplayer(_ context.Context, o worker.PluginConfigureWorkflowReplayerOptions) error {
+	if p.options.Scope == "" {
+		return errors.New("signet: a replayer does not know the namespace of a history: set signet.Options.Scope to it")
+	}
+	dc, fc, err := p.converters("", o.WorkflowReplayerOptions.DataConverter, o.WorkflowReplayerOptions.FailureConverter)
+	if err != nil {
+		return err
+	}
+	o.WorkflowReplayerOptions.DataConverter, o.WorkflowReplayerOptions.FailureConverter = dc, fc
+	return nil
+}
+
+// converters wraps what the user has set, both or none.
+func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.FailureConverter) (*converter.DataConverter, *converter.FailureConverter, error) {
+	options := converter.CodecOptions{
+		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets,
+		Scope: p.options.Scope, AcceptScopes: p.options.AcceptScopes,
+		AllowPlaintext: p.options.AllowPlaintext, CompressMin: p.options.CompressMin,
+	}
+	if options.Scope == "" {
+		options.Scope = namespace
+	}
+	if options.Keyset == "" {
+		options.Keyset = "ns/" + options.Scope
+	}
+	codec, err := converter.NewCodec(p.keys, options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("signet: %w", err)
+	}
+	if _, _, err := p.keys.Primary(options.Keyset); err != nil {
+		return nil, nil, fmt.Errorf("signet: nothing can be sealed for %q: %w", options.Scope, err)
+	}
+	sealing, err := converter.NewDataConverter(dc, codec)
+	if err != nil {
+		return nil, nil, fmt.Errorf("signet: %w", err)
+	}
+	failures, err := converter.NewFailureConverter(fc, sealing)
+	if err != nil {
+		return nil, nil, fmt.Errorf("signet: %w", err)
+	}
+	return sealing, failures, nil
+}
