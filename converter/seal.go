@@ -111,6 +111,9 @@ func (c *Codec) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
 	if err != nil {
 		return nil, &Error{kind: ErrMalformed, cause: err}
 	}
+	if len(p.GetExternalPayloads()) > 0 {
+		return nil, &Error{kind: ErrMalformed, detail: "external payloads on the outside, which nothing authenticates"}
+	}
 	if err := c.check(outer); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,11 @@ func openingScenes() map[string]scene {
 		"open-null":            {about: "the payload inside is a null", expect: "payload", by: xaesKey, inner: &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("binary/null")}}},
 		"open-protobuf":        {about: "two metadata entries inside", expect: "payload", by: gcmKey, inner: &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/protobuf"), "messageType": []byte("acme.Order")}, Data: []byte(`{}`)}},
 		"open-escapes":         {about: "scope and workflow id with characters that JSON escapes, and some it does not", expect: "payload", by: xaesKey, scope: `pay"\ments`, scopes: []string{`pay"\ments`}, wf: "Zoë/<1>&\u2028\x7f\t\x01", inner: ssn},
+		"open-all-escapes":     {about: "every escape there is", expect: "payload", by: xaesKey, wf: "\b\t\n\f\r\x00\x0b\x0e\x1f\"\\", found: "", inner: ssn},
+		"open-longest-context": {about: "a context of exactly 16,384 bytes", expect: "payload", by: xaesKey, scope: strings.Repeat("a", 16384-15), scopes: []string{strings.Repeat("a", 16384-15)}, inner: ssn},
+		"open-long-keyset":     {about: "a keyset name of 200 bytes in three segments with every kind of character", expect: "payload", by: longName, keysets: []string{longName.keyset}, inner: ssn},
+		"open-external":        {about: "external payloads inside", expect: "payload", by: xaesKey, inner: &commonpb.Payload{Data: []byte("x"), ExternalPayloads: []*commonpb.Payload_ExternalPayloadDetails{{SizeBytes: 70000}, {SizeBytes: 1}}}},
+		"open-shortest":        {about: "34 bytes of data, the shortest there is", expect: "payload", by: gcmKey, inner: &commonpb.Payload{}},
 		"open-other-scope":     {about: "sealed for a scope that the decoder accepts beside its own", expect: "payload", by: xaesKey, scope: "payments-old", scopes: []string{"payments", "payments-old"}, inner: ssn},
 		"open-retired-key":     {about: "sealed under an older key of the keyset", expect: "payload", by: oldKey, readers: []vectorKey{oldKey, xaesKey, gcmKey}, inner: ssn},
 		"open-tenant-keyset":   {about: "sealed under another keyset that the decoder accepts; its key has the same id", expect: "payload", by: tenantKey, readers: []vectorKey{xaesKey, tenantKey}, keysets: []string{"ns/payments", "tenant/acme"}, inner: ssn},
@@ -68,15 +73,26 @@ func tamperedScenes() map[string]scene {
 		"tampered-key": with("key id and prefix changed to another key of the keyset", func(s *scene) {
 			s.readers, s.tamper = []vectorKey{xaesKey, oldKey}, relabel("ns/payments/0000abcd", 0, 0, 0xab, 0xcd)
 		}),
-		"refused-moved":            with("untouched, but found in another workflow", func(s *scene) { s.found = "intake-18" }),
-		"refused-scope":            with("untouched, but sealed for a scope that the decoder does not accept", func(s *scene) { s.scope = "orders" }),
-		"refused-keyset":           with("untouched, but sealed under a keyset that the decoder does not accept", func(s *scene) { s.by, s.readers = tenantKey, both }),
-		"refused-schedule-prefix":  with("a workflow whose id only begins like the one it was sealed for", func(s *scene) { s.wf, s.found = "nightly", "nightly-2026" }),
-		"refused-wrong-material":   with("the decoder has other bytes for this key id", func(s *scene) { s.readers = []vectorKey{{"ns/payments", xaesKey.id, xaesKey.typ, oldKey.raw}} }),
-		"refused-unknown-key":      with("the decoder has no key of this id", func(s *scene) { s.expect, s.readers = "key-unavailable", []vectorKey{oldKey} }),
-		"refused-no-keys":          with("the decoder has no key of the keyset", func(s *scene) { s.expect, s.readers = "key-unavailable", []vectorKey{tenantKey} }),
-		"refused-other-domain":     with("sealed with associated data of another format", func(s *scene) { s.tamper = otherDomain }),
-		"refused-no-associated":    with("sealed by the right key without associated data", func(s *scene) { s.tamper = noAssociated }),
+		"refused-moved":              with("untouched, but found in another workflow", func(s *scene) { s.found = "intake-18" }),
+		"refused-scope":              with("untouched, but sealed for a scope that the decoder does not accept", func(s *scene) { s.scope = "orders" }),
+		"refused-keyset":             with("untouched, but sealed under a keyset that the decoder does not accept", func(s *scene) { s.by, s.readers = tenantKey, both }),
+		"refused-schedule-prefix":    with("a workflow whose id only begins like the one it was sealed for", func(s *scene) { s.wf, s.found = "nightly", "nightly-2026" }),
+		"refused-wrong-material":     with("the decoder has other bytes for this key id", func(s *scene) { s.readers = []vectorKey{{"ns/payments", xaesKey.id, xaesKey.typ, oldKey.raw}} }),
+		"refused-unknown-key":        with("the decoder has no key of this id", func(s *scene) { s.expect, s.readers = "key-unavailable", []vectorKey{oldKey} }),
+		"refused-no-keys":            with("the decoder has no key of the keyset", func(s *scene) { s.expect, s.readers = "key-unavailable", []vectorKey{tenantKey} }),
+		"refused-other-domain":       with("sealed with associated data of another format", func(s *scene) { s.tamper = otherDomain }),
+		"refused-no-associated":      with("sealed by the right key without associated data", func(s *scene) { s.tamper = noAssociated }),
+		"tampered-short":             tamper("long enough for AES256_GCM, too short for the nonce and tag of this key", cutTo(40)),
+		"tampered-plaintext-allowed": with("tampered with, and the decoder accepts plaintext: still an error", func(s *scene) { s.plaintext, s.tamper = true, flip(-1) }),
+		"refused-key-plaintext-allowed": with("no such key, and the decoder accepts plaintext: still an error", func(s *scene) {
+			s.expect, s.plaintext, s.readers = "key-unavailable", true, []vectorKey{oldKey}
+		}),
+		"refused-scope-before-key": with("neither the scope is accepted nor the key there: the scope is looked at first", func(s *scene) { s.scope, s.readers = "orders", []vectorKey{oldKey} }),
+		"refused-no-such-date":     with("a suffix like a schedule's, with a date that does not exist", func(s *scene) { s.wf, s.found = "nightly", "nightly-2026-02-30T20:05:25Z" }),
+		"refused-fraction":         with("a suffix like a schedule's, with a fraction of a second", func(s *scene) { s.wf, s.found = "nightly", "nightly-2026-11-21T20:05:25.5Z" }),
+		"refused-two-suffixes":     with("two suffixes: only one is taken off", func(s *scene) { s.wf, s.found = "nightly", "nightly-2026-11-20T20:05:25Z-2026-11-21T20:05:25Z" }),
+		"refused-only-suffix":      with("nothing in front of the suffix", func(s *scene) { s.wf, s.found = "-2026-11-20T20:05:25Z", "-2026-11-21T20:05:25Z" }),
+		"refused-system":           {about: "an envelope of Temporal's own: a worker's decoder is never asked", expect: "not-sealed", by: xaesKey, present: &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("binary/protobuf"), "__temporal_system_payload": []byte("true")}, Data: []byte{0x0a}}},
 		"refused-plaintext":        {about: "not sealed", expect: "not-sealed", by: xaesKey, present: jsonPayload(`"x"`)},
 		"refused-foreign":          {about: "another codec's binary/encrypted", expect: "not-sealed", by: xaesKey, present: foreign()},
 		"refused-reference":        {about: "a reference to external storage: the SDK resolves it before the codec", expect: "not-sealed", by: xaesKey, present: &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/protobuf"), "messageType": []byte("temporal.api.sdk.v1.ExternalStorageReference")}, Data: []byte(`{}`)}},
@@ -104,6 +120,22 @@ func malformedScenes() map[string]scene {
 	add("context-empty-workflow", "an empty workflow id", setMeta(wire.MetadataContext, `{"v":1,"ns":"payments","wf":""}`))
 	add("context-escape", "an escape that the canonical form does not have", setMeta(wire.MetadataContext, `{"v":1,"ns":"\u0070ayments"}`))
 	add("context-utf8", "bytes that are not UTF-8", setMeta(wire.MetadataContext, "{\"v\":1,\"ns\":\"\xff\"}"))
+	add("context-member", "a member that v1 does not have", setMeta(wire.MetadataContext, `{"v":1,"ns":"payments","rg":"eu"}`))
+	add("context-v0", "version 0", setMeta(wire.MetadataContext, `{"v":0,"ns":"payments"}`))
+	add("context-v-fraction", "a version that is no integer", setMeta(wire.MetadataContext, `{"v":2.5,"ns":"payments"}`))
+	add("context-v-zero", "a version with a leading zero", setMeta(wire.MetadataContext, `{"v":02,"ns":"payments"}`))
+	add("context-surrogate", "an escaped lone surrogate", setMeta(wire.MetadataContext, `{"v":1,"ns":"\ud800"}`))
+	add("context-escape-case", "upper-case hex digits in an escape", setMeta(wire.MetadataContext, `{"v":1,"ns":"\u001F"}`))
+	add("context-escape-long", "the long form of an escape that has a short one", setMeta(wire.MetadataContext, `{"v":1,"ns":"\u000a"}`))
+	add("context-too-long", "one byte more than 16,384", setMeta(wire.MetadataContext, `{"v":1,"ns":"`+strings.Repeat("a", 16385-15)+`"}`))
+	add("key-id-name-too-long", "a keyset name of 201 bytes", setMeta(wire.MetadataKeyID, strings.Repeat("k", 201)+"/1f2e3d4c"))
+	add("key-id-empty-segment", "an empty segment in the keyset's name", setMeta(wire.MetadataKeyID, "ns//payments/1f2e3d4c"))
+	add("key-id-dash", "a later segment that begins with a dash", setMeta(wire.MetadataKeyID, "ns/-payments/1f2e3d4c"))
+	add("key-id-dot", "a later segment that begins with a dot", setMeta(wire.MetadataKeyID, "ns/.payments/1f2e3d4c"))
+	add("external-payloads", "external payloads on the outside, which nothing authenticates", func(p *commonpb.Payload) {
+		p.ExternalPayloads = []*commonpb.Payload_ExternalPayloadDetails{{SizeBytes: 7}}
+	})
+	add("cut-to-33", "one byte short of the shortest length", cutTo(33))
 	add("context-not-json", "no JSON at all", setMeta(wire.MetadataContext, `payments`))
 	add("no-data", "no data", cutTo(0))
 	add("cut-in-prefix", "cut off inside the prefix", cutTo(3))
@@ -118,10 +150,22 @@ func malformedScenes() map[string]scene {
 	authentic("malformed-not-a-payload", "authentic, but the body is no payload", "malformed", []byte{0, 0xff, 0xff})
 	authentic("malformed-zstd", "authentic, but the body is no zstd frame", "malformed", []byte{1, 'x'})
 	authentic("malformed-bomb", "authentic, and expands to 65 MiB", "malformed", bomb())
+	authentic("malformed-bomb-unsized", "the same, in a frame that does not state its size", "malformed", unsizedBomb())
+	authentic("malformed-inner-utf8", "authentic, but a metadata key inside is not UTF-8", "malformed", []byte{0, 0x0a, 0x05, 0x0a, 0x01, 0xff, 0x12, 0x00})
 	authentic("version-flag", "authentic, with a flag that v1 does not have", "unknown-version", []byte{7, 0})
+	allowed := all["malformed-key-id-differs"]
+	allowed.about, allowed.plaintext = "malformed, and the decoder accepts plaintext: still an error", true
+	all["malformed-plaintext-allowed"] = allowed
 	v2 := scene{about: "a later format version", expect: "unknown-version", by: xaesKey, inner: jsonPayload(`"x"`)}
 	v2.tamper = setMeta(wire.MetadataContext, `{"v":2,"region":"eu","ns":"payments"}`)
 	all["version-2"] = v2
+	worse := v2
+	worse.about = "a later format version that breaks rules of v1 as well"
+	worse.tamper = func(p *commonpb.Payload) {
+		v2.tamper(p)
+		p.Metadata["region"], p.Data = []byte("eu"), p.Data[:7]
+	}
+	all["version-2-unlike-v1"] = worse
 	return all
 }
 
@@ -177,7 +221,26 @@ func bomb() []byte {
 	if err != nil {
 		panic(err)
 	}
-	zeros := append([]byte{0x12, 0x80, 0x80, 0x80, 0x20}, make([]byte, 64<<20)...) // a payload with 64 MiB of data, and a little
-	zeros = append(zeros, make([]byte, 1<<20)...)
-	return append([]byte{1}, w.EncodeAll(zeros, nil)...)
+	return append([]byte{1}, w.EncodeAll(tooMuch(), nil)...)
+}
+
+// unsizedBomb is a frame that does not say how much it expands to.
+func unsizedBomb() []byte {
+	out := bytes.NewBuffer([]byte{1})
+	w, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+	if err == nil {
+		_, err = w.ReadFrom(bytes.NewReader(tooMuch()))
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// tooMuch is a payload with 65 MiB of data, whole and well-formed.
+func tooMuch() []byte {
+	return append([]byte{0x12, 0x80, 0x80, 0xc0, 0x20}, make([]byte, 65<<20)...)
 }

@@ -26,6 +26,7 @@ var (
 	xaesKey   = vectorKey{"ns/payments", 0x1f2e3d4c, "XAES_256_GCM", bytes.Repeat([]byte{0x11}, 32)}
 	oldKey    = vectorKey{"ns/payments", 0x0000abcd, "XAES_256_GCM", bytes.Repeat([]byte{0x22}, 32)}
 	gcmKey    = vectorKey{"ns/payments", 0x89abcdef, "AES256_GCM", bytes.Repeat([]byte{0x33}, 32)}
+	longName  = vectorKey{"Az09_/a-b.c/" + strings.Repeat("k", 188), 0xfedcba98, "XAES_256_GCM", bytes.Repeat([]byte{0x55}, 32)}
 	tenantKey = vectorKey{"tenant/acme", 0x1f2e3d4c, "XAES_256_GCM", bytes.Repeat([]byte{0x44}, 32)}
 )
 
@@ -161,8 +162,12 @@ func plainJSON(t *testing.T, p *commonpb.Payload) string {
 		}
 		out["metadata"] = m
 	}
-	if p.GetData() != nil {
+	if len(p.GetData()) > 0 {
 		out["data"] = base64.StdEncoding.EncodeToString(p.GetData())
+	}
+	for _, e := range p.GetExternalPayloads() {
+		sizes, _ := out["externalPayloads"].([]map[string]string)
+		out["externalPayloads"] = append(sizes, map[string]string{"sizeBytes": fmt.Sprint(e.GetSizeBytes())})
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
