@@ -12,9 +12,19 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
+// Wrapper is the half of a [KEK] that makes wrapped keys: all that a custodian needs.
+type Wrapper interface {
+	EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error)
+}
+
+// Unwrapper is the half of a [KEK] that opens wrapped keys: all that a worker needs.
+type Unwrapper interface {
+	DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error)
+}
+
 // Generate makes a new key of type t and wraps it for the keyset called name. It does not look for a doubled id: the
 // caller compares with the keyset. The key leaves this function only wrapped.
-func Generate(ctx context.Context, kek KEK, name string, t Type) (ID, []byte, error) {
+func Generate(ctx context.Context, kek Wrapper, name string, t Type) (ID, []byte, error) {
 	template, err := t.template()
 	if err != nil {
 		return 0, nil, err
@@ -24,7 +34,7 @@ func Generate(ctx context.Context, kek KEK, name string, t Type) (ID, []byte, er
 		return 0, nil, fmt.Errorf("making a %s key: %w", t, err)
 	}
 	var buf bytes.Buffer
-	sealer := &keepCause{KEK: kek}
+	sealer := &keepCause{wrapper: kek}
 	if err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&buf), sealer, []byte(name)); err != nil {
 		return 0, nil, fmt.Errorf("wrapping a new key of keyset %q: %w", name, sealer.prefer(err))
 	}
@@ -32,16 +42,16 @@ func Generate(ctx context.Context, kek KEK, name string, t Type) (ID, []byte, er
 }
 
 // Unwrap opens one wrapped key of the keyset called name and returns its AEAD. The key must be the one that id names,
-// alone in its Tink keyset and with a TINK prefix; anything else is an error.
-func Unwrap(ctx context.Context, kek KEK, name string, id ID, wrapped []byte) (tink.AEAD, error) {
-	opener := &keepCause{KEK: kek}
+// alone in its Tink keyset, of one of the two types and with a TINK prefix; anything else is an error.
+func Unwrap(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte) (tink.AEAD, error) {
+	opener := &keepCause{unwrapper: kek}
 	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), opener, []byte(name))
 	if err != nil {
 		return nil, fmt.Errorf("opening key %s of keyset %q: %w", id, name, opener.prefer(err))
 	}
 	info := handle.KeysetInfo().GetKeyInfo()
-	if len(info) != 1 || info[0].GetKeyId() != uint32(id) || info[0].GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK {
-		return nil, fmt.Errorf("opening key %s of keyset %q: the wrapped keyset is not that one key with a TINK prefix", id, name)
+	if len(info) != 1 || info[0].GetKeyId() != uint32(id) || info[0].GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK || !known(info[0].GetTypeUrl()) {
+		return nil, fmt.Errorf("opening key %s of keyset %q: the wrapped keyset is not that one key, of type %s or %s with a TINK prefix", id, name, XAES256GCM, AES256GCM)
 	}
 	primitive, err := aead.New(handle)
 	if err != nil {
@@ -60,20 +70,38 @@ func (t Type) template() (*tinkpb.KeyTemplate, error) {
 	return nil, fmt.Errorf("unknown key type %q: use %s or %s", t, XAES256GCM, AES256GCM)
 }
 
-// keepCause remembers what the KEK said: Tink wraps a key-encryption error with %v, which hides a sealed or
-// unreachable Vault from errors.As. It also refuses an empty answer, which no wrapped key ever opens to.
+// known reports whether a Tink key is of a type of format v1: Tink would open other AEADs just as well.
+func known(typeURL string) bool {
+	for _, t := range []Type{XAES256GCM, AES256GCM} {
+		if template, err := t.template(); err == nil && template.GetTypeUrl() == typeURL {
+			return true
+		}
+	}
+	return false
+}
+
+// keepCause is one direction of a KEK, as Tink wants it. It remembers what the KEK said: Tink wraps a key-encryption error
+// with %v, which hides a sealed or unreachable Vault from errors.As. It also refuses an empty answer, which no wrapped
+// key ever opens to.
 type keepCause struct {
-	KEK
-	err error
+	wrapper   Wrapper
+	unwrapper Unwrapper
+	err       error
 }
 
 func (k *keepCause) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	out, err := k.KEK.EncryptWithContext(ctx, plaintext, associatedData)
+	if k.wrapper == nil {
+		return nil, errors.New("this process opens keys and never wraps one")
+	}
+	out, err := k.wrapper.EncryptWithContext(ctx, plaintext, associatedData)
 	return k.keep(out, err)
 }
 
 func (k *keepCause) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	out, err := k.KEK.DecryptWithContext(ctx, ciphertext, associatedData)
+	if k.unwrapper == nil {
+		return nil, errors.New("this process wraps keys and never opens one")
+	}
+	out, err := k.unwrapper.DecryptWithContext(ctx, ciphertext, associatedData)
 	return k.keep(out, err)
 }
 

@@ -1,0 +1,299 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
+	"golang.org/x/sync/errgroup"
+)
+
+// Errors of [Ring.Primary] and [Ring.Lookup]. The text of what they return names keyset and key and says what to do.
+var (
+	// ErrUnavailable: the key cannot be used now but may be later: its id is not known here yet, it is disabled, the
+	// keyset has no primary key, or this process does not hold the keyset. Retry.
+	ErrUnavailable = errors.New("key unavailable")
+	// ErrDestroyed: the key is gone for good and nothing that it sealed will open again. It has a method
+	// Permanent() bool that returns true, for packages that classify errors and do not import this one.
+	ErrDestroyed error = destroyedError{}
+)
+
+type destroyedError struct{}
+
+func (destroyedError) Error() string   { return "key destroyed" }
+func (destroyedError) Permanent() bool { return true }
+
+// ringError is one line for a person, and a class for errors.Is and errors.As.
+type ringError struct {
+	text  string
+	class error
+}
+
+func (e *ringError) Error() string { return e.text }
+func (e *ringError) Unwrap() error { return e.class }
+
+// Fetcher is what a Ring needs of a [Store].
+type Fetcher interface {
+	Fetch(ctx context.Context, name string) (*Keyset, Version, error)
+}
+
+// Defaults and bounds of [RingOptions].
+const (
+	defaultRefreshInterval = time.Minute
+	defaultKeyWait         = 250 * time.Millisecond
+	maxKeyWait             = 500 * time.Millisecond // Temporal's deadlock detector fires after one second
+	defaultMinRefreshGap   = time.Second
+
+	startTimeout   = 30 * time.Second // of NewRing under a context without a deadline
+	refreshTimeout = 10 * time.Second // of one refresh of one keyset
+	firstRetry     = time.Second      // after a failed refresh; doubles up to the refresh interval
+
+	longestStartRetry = 5 * time.Second // between two attempts of NewRing
+	parallelLoads     = 8               // keysets loaded at the same time by NewRing and Refresh
+)
+
+// RingOptions says what a [Ring] holds and how it keeps it fresh.
+type RingOptions struct {
+	// Keysets are the names of all keysets this process seals or opens with; at least one. No other is ever fetched,
+	// whatever a payload names.
+	Keysets []string
+	// RefreshInterval is how often each keyset is read again, give or take 10 %; 0 means one minute. Keep it well
+	// below the keysets' propagation delay, which is what a rotation waits for.
+	RefreshInterval time.Duration
+	// KeyWait is how long Lookup waits for a refresh when it meets an unknown key id; 0 means 250 ms, at most 500 ms.
+	// It runs on workflow goroutines, which Temporal's deadlock detector gives one second.
+	KeyWait time.Duration
+	// MinRefreshGap is the least time between two refreshes of one keyset that unknown key ids ask for, so that
+	// made-up ids cannot turn into load on the store; 0 means one second.
+	MinRefreshGap time.Duration
+	// Logger gets one line for each change of a keyset (Info) and each failed refresh (Warn); nil discards them.
+	Logger *slog.Logger
+}
+
+func (o RingOptions) withDefaults() (RingOptions, error) {
+	if len(o.Keysets) == 0 {
+		return o, errors.New("key ring: no keyset is named: name at least one, such as ns/payments")
+	}
+	for _, name := range o.Keysets {
+		if err := CheckName(name); err != nil {
+			return o, fmt.Errorf("key ring: %w", err)
+		}
+	}
+	if o.RefreshInterval < 0 || o.KeyWait < 0 || o.MinRefreshGap < 0 {
+		return o, errors.New("key ring: a negative duration: use 0 for the default")
+	}
+	if o.KeyWait > maxKeyWait {
+		return o, fmt.Errorf("key ring: a key wait of %s is too long for workflow code: use at most %s", o.KeyWait, maxKeyWait)
+	}
+	setDefault(&o.RefreshInterval, defaultRefreshInterval)
+	setDefault(&o.KeyWait, defaultKeyWait)
+	setDefault(&o.MinRefreshGap, defaultMinRefreshGap)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// Ring holds the unwrapped keys of some keysets in memory. Its methods are safe for concurrent use.
+//
+// Primary and Lookup read an atomic snapshot: they take no lock, make no call and allocate nothing while the key is
+// there. Behind them one goroutine per keyset reads the document again, unwraps the keys that are new or wrapped anew,
+// and swaps the snapshot. Whatever fails there (the store or the key-encryption key is away, the document is malformed
+// or was deleted) leaves the last good keys in use and is tried again, sooner than usual at first. What a document
+// forbids holds at the next refresh: a disabled or destroyed key no longer opens, even when another key of the same
+// document cannot be unwrapped.
+type Ring struct {
+	members map[string]*member // by name; never changed after NewRing
+	order   []*member
+	closed  <-chan struct{}
+	close   context.CancelFunc
+	loops   sync.WaitGroup
+}
+
+// NewRing loads every keyset that o names and returns when each key that may open is unwrapped. A missing keyset is an
+// error at once, matching [ErrNotFound]; any other failure is retried until ctx is done, or for 30 seconds if ctx has
+// no deadline, and then returned. ctx bounds only the loading; [Ring.Close] ends the ring.
+func NewRing(ctx context.Context, store Fetcher, kek Unwrapper, o RingOptions) (*Ring, error) {
+	if store == nil || kek == nil {
+		return nil, errors.New("key ring: it needs a key store and a key-encryption key")
+	}
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	r := &Ring{members: make(map[string]*member), closed: life.Done(), close: end}
+	for _, name := range o.Keysets {
+		if r.members[name] == nil {
+			m := newMember(name, store, kek, o)
+			r.members[name] = m
+			r.order = append(r.order, m)
+		}
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, startTimeout)
+		defer cancel()
+	}
+	loading, ctx := errgroup.WithContext(ctx)
+	loading.SetLimit(parallelLoads)
+	for _, m := range r.order {
+		loading.Go(func() error { return m.load(ctx) })
+	}
+	if err := loading.Wait(); err != nil {
+		end()
+		return nil, err
+	}
+	for _, m := range r.order {
+		r.loops.Go(func() { m.run(life) })
+	}
+	return r, nil
+}
+
+// Primary returns the key that seals in the keyset, and its id. The error matches [ErrUnavailable].
+func (r *Ring) Primary(keyset string) (id uint32, aead tink.AEAD, err error) {
+	m := r.members[keyset]
+	if m == nil {
+		return 0, nil, notHeld(keyset)
+	}
+	now := m.now.Load()
+	if now.sealer == nil {
+		return 0, nil, m.noPrimary()
+	}
+	return uint32(now.primary), now.sealer, nil
+}
+
+// Lookup returns the key with that id if it may open payloads. For an id that the keyset does not have here, it asks
+// for a refresh and waits for at most [RingOptions.KeyWait]; all who ask at the same time share one refresh, and those
+// who ask within [RingOptions.MinRefreshGap] of the last one are answered at once. The error matches [ErrUnavailable]
+// or [ErrDestroyed].
+func (r *Ring) Lookup(keyset string, id uint32) (tink.AEAD, error) {
+	m := r.members[keyset]
+	if m == nil {
+		return nil, notHeld(keyset)
+	}
+	if k := m.now.Load().keys[ID(id)]; k != nil && k.aead != nil {
+		return k.aead, nil
+	}
+	return m.find(ID(id), r.closed)
+}
+
+// KeysetStatus is what a Ring knows about one keyset, for readiness and metrics.
+type KeysetStatus struct {
+	Name    string
+	Version Version   // of the document in use
+	Primary ID        // of the key that seals here; 0 while none does
+	Keys    int       // keys that open here
+	Fresh   time.Time // when the document was last read and applied in full
+	Error   string    // why the last refresh failed; empty after a good one
+}
+
+// Status returns one entry per keyset, in the order of [RingOptions.Keysets].
+func (r *Ring) Status() []KeysetStatus {
+	all := make([]KeysetStatus, len(r.order))
+	for i, m := range r.order {
+		all[i] = m.status()
+	}
+	return all
+}
+
+// Refresh reads every keyset again now, whatever the rate limit says, and returns when that is done. The error joins
+// those of all keysets that failed; they keep their last good keys. On a closed ring it is an error.
+func (r *Ring) Refresh(ctx context.Context) error {
+	select {
+	case <-r.closed:
+		return errors.New("key ring: closed, it refreshes no more")
+	default:
+	}
+	errs := make([]error, len(r.order))
+	var refreshing errgroup.Group
+	refreshing.SetLimit(parallelLoads)
+	for i, m := range r.order {
+		refreshing.Go(func() error {
+			errs[i] = m.refresh(ctx)
+			return nil
+		})
+	}
+	_ = refreshing.Wait() // the errors are in errs: one must not hide the others
+	return errors.Join(errs...)
+}
+
+// Close stops refreshing and waits until that has stopped. The keys stay usable in memory. It may be called again and
+// always returns nil.
+func (r *Ring) Close() error {
+	r.close()
+	r.loops.Wait()
+	return nil
+}
+
+// snapshot is one state of a keyset, unwrapped. It is never changed once stored.
+type snapshot struct {
+	version  Version
+	complete bool // every key that may open is unwrapped
+	primary  ID
+	sealer   tink.AEAD // of the primary key; nil while there is none to seal with
+	keys     map[ID]*held
+}
+
+// held is one key. aead is nil when the key must not open, or could not be unwrapped yet.
+type held struct {
+	state     State
+	destroyed time.Time
+	wrapped   []byte
+	aead      tink.AEAD
+}
+
+// member is one keyset of a ring.
+type member struct {
+	name  string
+	store Fetcher
+	kek   Unwrapper
+	o     RingOptions
+
+	now  atomic.Pointer[snapshot]
+	busy chan struct{} // holds one token: one refresh at a time
+	asks chan *round   // from Lookup to the loop; at most one is under way
+
+	mu      sync.Mutex // guards what follows
+	asked   time.Time  // when the latest round began
+	round   *round     // under way, or nil
+	fresh   time.Time
+	failure string
+}
+
+// round is one refresh that an unknown key id asked for.
+type round struct {
+	deadline time.Time // nobody waits longer
+	done     chan struct{}
+}
+
+func newMember(name string, store Fetcher, kek Unwrapper, o RingOptions) *member {
+	m := &member{name: name, store: store, kek: kek, o: o, busy: make(chan struct{}, 1), asks: make(chan *round, 1)}
+	m.now.Store(&snapshot{})
+	return m
+}
+
+func (m *member) status() KeysetStatus {
+	now := m.now.Load()
+	s := KeysetStatus{Name: m.name, Version: now.version, Primary: now.primary}
+	for _, k := range now.keys {
+		if k.aead != nil {
+			s.Keys++
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.Fresh, s.Error = m.fresh, m.failure
+	return s
+}

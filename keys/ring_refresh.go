@@ -1,0 +1,257 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
+)
+
+// find is the slow half of Lookup: the key is unknown here, or must not open.
+func (m *member) find(id ID, closed <-chan struct{}) (tink.AEAD, error) {
+	if k := m.now.Load().keys[id]; k == nil || k.state.Opens() {
+		m.await(closed)
+	}
+	k := m.now.Load().keys[id] // also after no wait at all: a round may have ended meanwhile
+	switch {
+	case k == nil:
+		return nil, m.unavailable("key %s of keyset %q is not known here yet: retry, and if it stays so compare with \"signet keyset status %[2]s\"", id, m.name)
+	case k.aead != nil:
+		return k.aead, nil
+	case k.state == Destroyed:
+		when := ""
+		if !k.destroyed.IsZero() {
+			when = " on " + k.destroyed.UTC().Format(time.DateOnly)
+		}
+		return nil, &ringError{fmt.Sprintf("key %s of keyset %q was destroyed%s: what it sealed can never be opened again", id, m.name, when), ErrDestroyed}
+	case k.state == Disabled:
+		return nil, m.unavailable("key %s of keyset %q is disabled: enable it again to open what it sealed", id, m.name)
+	}
+	return nil, m.unavailable("key %s of keyset %q could not be unwrapped yet: retry", id, m.name)
+}
+
+// await asks for a refresh and waits for it, within the bounds of KeyWait and MinRefreshGap.
+func (m *member) await(closed <-chan struct{}) {
+	asked := m.ask()
+	if asked == nil {
+		return
+	}
+	wait := time.NewTimer(time.Until(asked.deadline))
+	defer wait.Stop()
+	select {
+	case <-asked.done:
+	case <-wait.C:
+	case <-closed:
+	}
+}
+
+// ask joins the round that is under way or begins one; nil when the last one is too recent. A round that hangs is
+// joined only until its own deadline: many unknown ids in a row then cost KeyWait once, not once each.
+func (m *member) ask() *round {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.round != nil {
+		return m.round
+	}
+	now := time.Now()
+	if !m.asked.IsZero() && now.Sub(m.asked) < m.o.MinRefreshGap {
+		return nil
+	}
+	m.asked = now
+	m.round = &round{deadline: now.Add(m.o.KeyWait), done: make(chan struct{})}
+	m.asks <- m.round // never blocks: there is one round at a time and the channel has room for it
+	return m.round
+}
+
+// run refreshes until ctx, the life of the ring, is done.
+func (m *member) run(ctx context.Context) {
+	failures := 0
+	timer := time.NewTimer(m.delay(failures))
+	defer timer.Stop()
+	for {
+		var asked *round
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case asked = <-m.asks:
+		}
+		if err := m.refresh(ctx); err != nil {
+			failures++
+		} else {
+			failures = 0
+		}
+		if asked != nil {
+			m.mu.Lock()
+			m.round = nil
+			m.mu.Unlock()
+			close(asked.done)
+		}
+		timer.Reset(m.delay(failures))
+	}
+}
+
+// delay is the time until the next refresh: the interval give or take a tenth, so that processes started together do
+// not ask together; after failures less, spread widely so that they do not all greet a store that returns.
+func (m *member) delay(failures int) time.Duration {
+	interval := m.o.RefreshInterval
+	if failures == 0 {
+		return interval - interval/10 + rand.N(interval/5+1)
+	}
+	return retryDelay(failures, interval)
+}
+
+// retryDelay doubles from firstRetry up to longest; a random half of it is taken off.
+func retryDelay(failures int, longest time.Duration) time.Duration {
+	d := min(firstRetry<<min(failures-1, 16), longest)
+	return d - rand.N(d/2+1)
+}
+
+// load refreshes until it succeeds, ctx is done, or the store is sure that there is no such keyset.
+func (m *member) load(ctx context.Context) error {
+	var cause error
+	for failures := 1; ; failures++ {
+		err := m.refresh(ctx)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, ErrNotFound) {
+			return &ringError{fmt.Sprintf("keyset %q not found: create it with \"signet keyset create %[1]s\"", m.name), err}
+		}
+		if cause == nil || ctx.Err() == nil { // an attempt cut short says less than the one before
+			cause = err
+		}
+		retry := time.NewTimer(retryDelay(failures, longestStartRetry))
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			retry.Stop()
+			return fmt.Errorf("loading keyset %q: gave up after %d attempts (%w): %w", m.name, failures, ctx.Err(), cause)
+		}
+	}
+}
+
+// refresh reads the document once and applies it. Errors are noted for status and logged.
+func (m *member) refresh(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	select {
+	case m.busy <- struct{}{}:
+		defer func() { <-m.busy }()
+	case <-bounded.Done():
+		return fmt.Errorf("refreshing keyset %q: %w", m.name, bounded.Err())
+	}
+	err := m.apply(bounded)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return err // somebody stopped it: that says nothing about the store
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.failure = err.Error()
+		m.o.Logger.WarnContext(ctx, "keyset refresh failed, keeping the last good keys", "keyset", m.name, "error", err)
+		return err
+	}
+	m.fresh, m.failure = time.Now(), ""
+	return nil
+}
+
+func (m *member) apply(ctx context.Context) error {
+	doc, version, err := m.store.Fetch(ctx, m.name)
+	if err != nil {
+		return fmt.Errorf("fetching keyset %q: %w", m.name, err)
+	}
+	old := m.now.Load()
+	if old.complete && version == old.version {
+		return nil
+	}
+	if doc.Name != m.name {
+		return fmt.Errorf("fetching keyset %q: the store answered with keyset %q", m.name, doc.Name)
+	}
+	if err := doc.Check(); err != nil {
+		return err
+	}
+	next, err := m.unwrap(ctx, doc, version, old)
+	m.announce(ctx, old, next)
+	m.now.Store(next)
+	return err
+}
+
+// unwrap builds the snapshot of doc, with the keys of old where the wrapped bytes are the same. Its error is the first
+// of the keys that did not open; the snapshot is good without them, and a key that opened before still does, so that
+// one bad key hides neither the new ones nor the end of another.
+func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *snapshot) (*snapshot, error) {
+	next := &snapshot{version: version, keys: make(map[ID]*held, len(doc.Keys))}
+	var failed error
+	for _, key := range doc.Keys {
+		k := &held{state: key.State, destroyed: key.Destroyed}
+		next.keys[key.ID] = k
+		if !key.State.Opens() {
+			continue
+		}
+		before := old.keys[key.ID]
+		if before != nil && before.aead != nil {
+			k.aead, k.wrapped = before.aead, before.wrapped
+			if bytes.Equal(before.wrapped, key.Wrapped) {
+				continue
+			}
+		}
+		aead, err := Unwrap(ctx, m.kek, m.name, key.ID, key.Wrapped)
+		if err == nil {
+			k.aead, k.wrapped = aead, key.Wrapped
+		} else if failed == nil {
+			failed = err
+		}
+	}
+	next.complete = failed == nil
+	if p := doc.Primary(); p != nil {
+		next.primary, next.sealer = p.ID, next.keys[p.ID].aead
+		// A primary that does not open here yet cannot seal: the one before goes on, as long as it may open.
+		if k := next.keys[old.primary]; next.sealer == nil && k != nil && k.aead != nil && old.sealer != nil {
+			next.primary, next.sealer = old.primary, k.aead
+		}
+	}
+	if next.sealer == nil {
+		next.primary = 0
+	}
+	return next, failed
+}
+
+// announce logs what the new document changed, and loudly what no custodian's step does.
+func (m *member) announce(ctx context.Context, old, next *snapshot) {
+	for id, was := range old.keys {
+		switch is := next.keys[id]; {
+		case is == nil:
+			m.o.Logger.WarnContext(ctx, "a key vanished from its keyset: was the key store rolled back?", "keyset", m.name, "key", id.String(), "state", was.state)
+		case was.state == Destroyed && is.state != Destroyed:
+			m.o.Logger.WarnContext(ctx, "a destroyed key came back: was the key store rolled back?", "keyset", m.name, "key", id.String(), "state", is.state)
+		}
+	}
+	if next.version == old.version && next.complete == old.complete {
+		return
+	}
+	m.o.Logger.InfoContext(ctx, "keyset changed", "keyset", m.name, "version", string(next.version), "primary", next.primary.String(), "keys", len(next.keys))
+}
+
+func notHeld(keyset string) error {
+	return &ringError{fmt.Sprintf("keyset %q is not held by this process: name it among the keysets of its configuration", keyset), ErrUnavailable}
+}
+
+func (m *member) noPrimary() error {
+	return m.unavailable("keyset %q has no primary key here: promote one with \"signet keyset promote %[1]s\"", m.name)
+}
+
+// unavailable formats an error of class ErrUnavailable and adds why the last refresh failed, if it did.
+func (m *member) unavailable(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != "" {
+		text += " (the last refresh failed: " + m.failure + ")"
+	}
+	return &ringError{text, ErrUnavailable}
+}
