@@ -1,0 +1,195 @@
+package main
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/alecthomas/kong"
+	"github.com/signet-temporal/signet/internal/keyconfig"
+)
+
+func model(t *testing.T) *kong.Application {
+	t.Helper()
+	parser, err := newParser(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parser.Model
+}
+
+// visit calls do for n and every command below it.
+func visit(n *kong.Node, do func(*kong.Node)) {
+	do(n)
+	for _, child := range n.Children {
+		visit(child, do)
+	}
+}
+
+func isSentence(s string) bool {
+	return s != "" && unicode.IsUpper([]rune(s)[0]) && strings.HasSuffix(s, ".") && !strings.Contains(s, "  ")
+}
+
+func TestEverythingHasHelpThatIsASentence(t *testing.T) {
+	commands := 0
+	visit(model(t).Node, func(n *kong.Node) {
+		commands++
+		if n.Parent != nil && !isSentence(n.Help) {
+			t.Errorf("command %s: help is no sentence: %q", n.FullPath(), n.Help)
+		}
+		for _, flag := range n.Flags {
+			if !isSentence(flag.Help) {
+				t.Errorf("%s --%s: help is no sentence: %q", n.FullPath(), flag.Name, flag.Help)
+			}
+		}
+		for _, arg := range n.Positional {
+			if !isSentence(arg.Help) {
+				t.Errorf("%s %s: help is no sentence: %q", n.FullPath(), arg.Name, arg.Help)
+			}
+		}
+		if len(n.Children) == 0 && !strings.Contains(n.Detail, "With --output json:") {
+			t.Errorf("command %s: help does not list the members of its JSON", n.FullPath())
+		}
+	})
+	if commands < 8 {
+		t.Errorf("%d commands were looked at, that cannot be all", commands)
+	}
+}
+
+func TestEveryFlagHasAnEnvironmentVariableUnlessItIsADecisionOfTheMoment(t *testing.T) {
+	ofTheMoment := []string{"help", "key", "force"}
+	seen := map[string]string{}
+	visit(model(t).Node, func(n *kong.Node) {
+		for _, flag := range n.Flags {
+			if slices.Contains(ofTheMoment, flag.Name) {
+				if len(flag.Envs) > 0 {
+					t.Errorf("--%s must be typed, not set in %s", flag.Name, flag.Envs)
+				}
+				continue
+			}
+			if len(flag.Envs) != 1 {
+				t.Errorf("--%s has environment variables %v, want one", flag.Name, flag.Envs)
+				continue
+			}
+			env := flag.Envs[0]
+			if !strings.HasPrefix(env, "SIGNET_") && !slices.Contains([]string{"VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT"}, env) {
+				t.Errorf("--%s: %s is neither Signet's nor Vault's", flag.Name, env)
+			}
+			if other, ok := seen[env]; ok && other != flag.Name {
+				t.Errorf("%s sets --%s and --%s", env, other, flag.Name)
+			}
+			seen[env] = flag.Name
+		}
+	})
+}
+
+func TestNoFlagTakesASecret(t *testing.T) {
+	visit(model(t).Node, func(n *kong.Node) {
+		for _, flag := range n.Flags {
+			for _, word := range []string{"token", "secret", "password", "jwt"} {
+				if strings.Contains(flag.Name, word) && !strings.HasSuffix(flag.Name, "-file") {
+					t.Errorf("--%s looks like a secret: take a file", flag.Name)
+				}
+			}
+		}
+	})
+}
+
+func TestEveryJSONMemberIsDescribed(t *testing.T) {
+	var check func(reflect.Type)
+	check = func(typ reflect.Type) {
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			if field.Tag.Get("json") == "" || field.Tag.Get("help") == "" {
+				t.Errorf("%s.%s has no json or no help tag", typ, field.Name)
+			}
+			inner := field.Type
+			for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			if inner.Kind() == reflect.Struct && inner.PkgPath() == typ.PkgPath() {
+				check(inner)
+			}
+		}
+	}
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[created](), reflect.TypeFor[added](), reflect.TypeFor[promoted](), reflect.TypeFor[status](),
+		reflect.TypeFor[inspection](), reflect.TypeFor[versionInfo](),
+	} {
+		check(typ)
+	}
+}
+
+// A new field of the configuration needs a flag, so that an error about it names what the user can type.
+func TestEveryFieldOfTheConfigurationHasItsFlag(t *testing.T) {
+	onlyInFiles := []string{"vault.auth.secretIDWrapped"} // of no use to a program that logs in once
+	flags := map[string]bool{}
+	visit(model(t).Node, func(n *kong.Node) {
+		for _, flag := range n.Flags {
+			flags["--"+flag.Name] = true
+		}
+	})
+	var check func(string, reflect.Type)
+	check = func(path string, typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		if typ.Kind() == reflect.Struct {
+			for i := range typ.NumField() {
+				name := typ.Field(i).Tag.Get("yaml")
+				if name == "" {
+					t.Errorf("%s.%s has no yaml tag", typ, typ.Field(i).Name)
+				}
+				check(strings.TrimPrefix(path+"."+name, "."), typ.Field(i).Type)
+			}
+			return
+		}
+		if flag := flagOf(path); !flags[flag] && !slices.Contains(onlyInFiles, path) {
+			t.Errorf("keys.%s: flagOf says %s, which is no flag", path, flag)
+		}
+	}
+	check("", reflect.TypeFor[keyconfig.Config]())
+}
+
+func TestEveryVaultFlagReachesTheConfiguration(t *testing.T) {
+	var c cli
+	parser, err := newParser(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"keyset", "status"}
+	visit(parser.Model.Node, func(n *kong.Node) {
+		for _, flag := range n.Flags {
+			switch {
+			case flag.IsBool() && flag.Group != nil:
+				args = append(args, "--"+flag.Name)
+			case flag.Group != nil:
+				args = append(args, "--"+flag.Name+"=--"+flag.Name) // each value is the name of its flag
+			}
+		}
+	})
+	if _, err := parser.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	var check func(string, reflect.Value)
+	check = func(path string, v reflect.Value) {
+		for i := range v.NumField() {
+			field := strings.TrimPrefix(path+"."+v.Type().Field(i).Tag.Get("yaml"), ".")
+			switch inner := v.Field(i); inner.Kind() {
+			case reflect.Struct:
+				check(field, inner)
+			case reflect.Bool:
+				if field != "vault.auth.secretIDWrapped" && !inner.Bool() {
+					t.Errorf("%s does not set keys.%s", flagOf(field), field)
+				}
+			default:
+				if inner.String() != flagOf(field) {
+					t.Errorf("keys.%s is %q, want what %s says", field, inner, flagOf(field))
+				}
+			}
+		}
+	}
+	check("vault", reflect.ValueOf(*c.Keyset.vault()))
+}

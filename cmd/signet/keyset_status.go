@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/signet-temporal/signet/internal/keyconfig"
+	"github.com/signet-temporal/signet/keys"
+)
+
+type statusCmd struct {
+	Names []string `arg:"" optional:"" name:"name" help:"Names of keysets; all of them if none is given."`
+}
+
+// Help is the long help of the command.
+func (statusCmd) Help() string {
+	return `The states of a key, in the order of its life:
+
+    pending    opens; waits until every worker has it
+    primary    seals and opens; one in a keyset
+    retired    opens what it sealed
+    disabled   neither; it can be enabled again
+    destroyed  neither, for good
+
+` + jsonHelp[status]()
+}
+
+// status is the JSON output of `keyset status`.
+type status struct {
+	Keysets []keysetInfo `json:"keysets" help:"every keyset, sorted by name"`
+}
+
+type keysetInfo struct {
+	Name             string    `json:"name" help:"its name"`
+	Problem          string    `json:"problem,omitempty" help:"why it cannot be shown; then nothing else is"`
+	Type             keys.Type `json:"type,omitempty" help:"type of the keys that are added to it"`
+	PropagationDelay string    `json:"propagationDelay,omitempty" help:"how long a key stays pending, as a Go duration"`
+	Keys             []keyInfo `json:"keys" help:"its keys, oldest first"`
+	Next             *next     `json:"next,omitempty" help:"what may be done next"`
+}
+
+type keyInfo struct {
+	ID           keys.ID    `json:"id" help:"key id, eight hex digits"`
+	State        keys.State `json:"state" help:"pending, primary, retired, disabled or destroyed"`
+	Created      time.Time  `json:"created" help:"when it was made, RFC 3339, as all times"`
+	Promoted     time.Time  `json:"promoted,omitzero" help:"when it became primary"`
+	Retired      time.Time  `json:"retired,omitzero" help:"when another key became primary"`
+	Disabled     time.Time  `json:"disabled,omitzero" help:"when it was disabled"`
+	Destroyed    time.Time  `json:"destroyed,omitzero" help:"when its material was destroyed"`
+	PromotableAt time.Time  `json:"promotableAt,omitzero" help:"from when on it may be promoted; for a pending key"`
+}
+
+type next struct {
+	Command string    `json:"command" help:"the command: promote or rotate"`
+	Key     string    `json:"key,omitempty" help:"the key to promote"`
+	Allowed bool      `json:"allowed" help:"whether it would be done now"`
+	At      time.Time `json:"at,omitzero" help:"from when on it would be"`
+}
+
+// Run prints the keysets.
+func (c *statusCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
+	if err := checkNames(c.Names...); err != nil {
+		return err
+	}
+	result, place := status{Keysets: []keysetInfo{}}, ""
+	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
+		place = s.String()
+		names := c.Names
+		if len(names) == 0 {
+			var err error
+			if names, err = s.Store.List(ctx); err != nil {
+				return err
+			}
+		}
+		for _, name := range names {
+			k, _, err := s.Store.Fetch(ctx, name)
+			switch {
+			case errors.Is(err, keys.ErrNotFound) && len(c.Names) == 0:
+				continue // deleted since it was listed
+			case errors.Is(err, keys.ErrNotFound):
+				return missing(err, name, s)
+			case err != nil && len(names) == 1:
+				return err
+			case err != nil:
+				result.Keysets = append(result.Keysets, keysetInfo{Name: name, Problem: err.Error(), Keys: []keyInfo{}})
+			default:
+				result.Keysets = append(result.Keysets, describeKeyset(k, a.now()))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.print(result, func(w io.Writer) { result.table(w, place, a.now()) }); err != nil {
+		return err
+	}
+	broken := 0
+	for _, k := range result.Keysets {
+		if k.Problem != "" {
+			broken++
+		}
+	}
+	if broken > 0 {
+		return fmt.Errorf("%s cannot be read: see why above", count(broken, "keyset", "keysets"))
+	}
+	return nil
+}
+
+func describeKeyset(k *keys.Keyset, now time.Time) keysetInfo {
+	info := keysetInfo{
+		Name:             k.Name,
+		Type:             k.Type,
+		PropagationDelay: time.Duration(k.Policy.PropagationDelay).String(),
+		Keys:             []keyInfo{},
+		Next:             &next{Command: "rotate", Allowed: true},
+	}
+	for _, key := range k.Keys {
+		shown := keyInfo{ID: key.ID, State: key.State, Created: key.Created, Promoted: key.Promoted, Retired: key.Retired, Disabled: key.Disabled, Destroyed: key.Destroyed}
+		if key.State == keys.Pending {
+			shown.PromotableAt = promotableAt(k, key)
+			if info.Next.Command == "rotate" {
+				info.Next = &next{Command: "promote", Key: key.ID.String(), Allowed: !shown.PromotableAt.After(now), At: shown.PromotableAt}
+			}
+		}
+		info.Keys = append(info.Keys, shown)
+	}
+	return info
+}
+
+func promotableAt(k *keys.Keyset, key keys.Key) time.Time {
+	return key.Created.Add(time.Duration(k.Policy.PropagationDelay))
+}
+
+func (s status) table(w io.Writer, place string, now time.Time) {
+	if len(s.Keysets) == 0 {
+		fmt.Fprintf(w, "There is no keyset in %s yet: create one with \"signet keyset create NAME\".\n", place)
+	}
+	for i, k := range s.Keysets {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		k.table(w, now)
+	}
+}
+
+func (k keysetInfo) table(w io.Writer, now time.Time) {
+	if k.Problem != "" {
+		fmt.Fprintf(w, "%s\n  cannot be read: %s\n", k.Name, printable(k.Problem))
+		return
+	}
+	fmt.Fprintf(w, "%s  %s, propagation delay %s\n\n", k.Name, k.Type, trimDuration(k.PropagationDelay))
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "  KEY\tSTATE\tSINCE\tCREATED\tDOES")
+	for _, key := range k.Keys {
+		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", key.ID, key.State, ago(key.since(), now), ago(key.Created, now), key.does())
+	}
+	tw.Flush()
+	if len(k.Keys) == 0 {
+		fmt.Fprintln(w, "  none: it seals and opens nothing")
+	}
+	fmt.Fprintf(w, "\n  next: %s\n", k.Next.sentence(k.Name, now))
+}
+
+// since is when the key came into its present state.
+func (k keyInfo) since() time.Time {
+	switch k.State {
+	case keys.Primary:
+		return k.Promoted
+	case keys.Retired:
+		return k.Retired
+	case keys.Disabled:
+		return k.Disabled
+	case keys.Destroyed:
+		return k.Destroyed
+	}
+	return k.Created
+}
+
+func (k keyInfo) does() string {
+	switch k.State {
+	case keys.Pending:
+		return "opens, does not seal yet"
+	case keys.Primary:
+		return "seals and opens"
+	case keys.Retired:
+		return "opens"
+	}
+	return "nothing"
+}
+
+func (n next) sentence(name string, now time.Time) string {
+	switch {
+	case n.Command == "rotate":
+		return "signet keyset rotate " + name + " adds a pending key"
+	case n.Allowed:
+		return fmt.Sprintf("signet keyset promote %s makes pending key %s primary", name, n.Key)
+	}
+	return fmt.Sprintf("pending key %s may be promoted in %s, at %s", n.Key, brief(n.At.Sub(now)), clock(n.At, now))
+}

@@ -1,0 +1,75 @@
+// Signet is the key custodian's tool: it makes keysets, rotates their keys in two steps, and shows what the outside of
+// sealed payloads says. See signet --help.
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/signet-temporal/signet/internal/keyconfig"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// cli is the command line: its tags are the only source of the help.
+type cli struct {
+	Keyset  keysetCmd  `cmd:"" help:"Create keysets, look at them and rotate their keys."`
+	Payload payloadCmd `cmd:"" help:"Look at sealed payloads."`
+	Version versionCmd `cmd:"" help:"Print the version of signet."`
+
+	Output string `short:"o" enum:"table,json" default:"table" env:"SIGNET_OUTPUT" help:"How to print the result: table or json. The help of each command lists the members of its JSON."`
+}
+
+// app is what a command works with.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+	json           bool
+}
+
+const description = `Keep the keysets that seal Temporal payloads, and look at sealed payloads from outside.
+
+A keyset has a name such as ns/payments. Its primary key seals; every other key in use only opens. Rotation is two
+steps: "keyset rotate" adds a pending key, and "keyset promote" makes it primary once every worker has had time to
+fetch it.`
+
+// run is the whole program but for the exit.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	var c cli
+	parser, err := newParser(&c, kong.Writers(stdout, stderr))
+	if err != nil {
+		return report(stderr, err)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return report(stderr, usageError(parsed, err))
+	}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, json: c.Output == "json"}
+	if err := parsed.Run(a, &c.Keyset); err != nil {
+		return report(stderr, err)
+	}
+	return exitOK
+}
+
+func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{
+		kong.Name("signet"),
+		kong.Description(description + "\n\n" + exitHelp()),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "store", Title: "Key store (one of --config, --keys-file, --vault-addr):"},
+			{Key: "vault", Title: "Key store in Vault:"},
+		}),
+		kong.Vars{
+			"propagation_delay": defaultPropagationDelay,
+			"kv_mount":          keyconfig.DefaultKVMount, "kv_prefix": keyconfig.DefaultPrefix,
+			"transit_mount": keyconfig.DefaultTransitMount, "transit_key": keyconfig.DefaultTransitKey,
+		},
+	}, options...)...)
+}

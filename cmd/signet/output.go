@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// print writes the result of a command: value as JSON, or what table writes.
+func (a *app) print(value any, table func(io.Writer)) error {
+	var text strings.Builder
+	if a.json {
+		enc := json.NewEncoder(&text)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(value); err != nil {
+			return fmt.Errorf("writing the result as JSON: %w", err)
+		}
+	} else {
+		table(&text)
+	}
+	if _, err := io.WriteString(a.stdout, text.String()); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	return nil
+}
+
+// jsonHelp describes the JSON of T for the help of a command, from the tags of its fields.
+func jsonHelp[T any]() string {
+	var text strings.Builder
+	text.WriteString("With --output json:\n\n")
+	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	describe(tw, reflect.TypeFor[T](), "    ")
+	tw.Flush()
+	return text.String()
+}
+
+func describe(w io.Writer, t reflect.Type, indent string) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		inner := field.Type
+		for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		fmt.Fprintf(w, "%s%s\t%s\n", indent, name, field.Tag.Get("help"))
+		if inner.Kind() == reflect.Struct && inner != reflect.TypeFor[time.Time]() {
+			describe(w, inner, indent+"  ")
+		}
+	}
+}
+
+// printable returns s as it may be written to a terminal: what is in a payload or a file never moves the cursor.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// dash is printable, with a dash for nothing.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+// size writes bytes for people.
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// isTerminal reports whether a person sits at the other end.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}
