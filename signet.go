@@ -55,6 +55,7 @@ type Options struct {
 // Plugin seals what passes through a client, its workers and replayers. It is safe for concurrent use and may serve
 // several clients. It keeps nothing running: closing the keys is the caller's.
 type Plugin struct {
+	//lint:ignore U1000 the SDK requires it: the interface has an unexported method
 	clientBase
 	workerBase
 	keys       converter.Keys
@@ -64,6 +65,7 @@ type Plugin struct {
 
 // Both bases are called PluginBase; a struct can embed them only under names of their own.
 type (
+	//lint:ignore U1000 see Plugin
 	clientBase = client.PluginBase
 	workerBase = worker.PluginBase
 )
