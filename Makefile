@@ -1,0 +1,29 @@
+# README.md says what each target is for. The logic is in Go and in tools/*.sh.
+MODULES = . tools/parts tools/testoidc demo e2e
+TOOL    = go tool -modfile=tools/go.mod
+
+.PHONY: demo test unit parts check bench fuzz vuln
+
+demo: # ARGS=--once checks and ends; ARGS=--vault uses a real Vault
+	cd demo && go run . $(ARGS)
+
+test: parts
+	$(TOOL) gotestsum --format pkgname --raw-command -- sh tools/test.sh $(MODULES)
+
+unit:
+	go test ./...
+
+parts:
+	cd tools/parts && go run ./cmd/parts
+
+check:
+	sh tools/check.sh $(MODULES)
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./converter
+
+fuzz:
+	sh tools/fuzz.sh 60s
+
+vuln: # needs the Go vulnerability database on the network
+	$(TOOL) govulncheck ./...

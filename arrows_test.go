@@ -1,0 +1,73 @@
+package signet
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/signet-temporal/signet"
+
+// TestImportArrows holds the structure that docs/design.md draws: what a package must not reach, however indirectly.
+func TestImportArrows(t *testing.T) {
+	vault := []string{"github.com/hashicorp/"}
+	sdk := []string{"go.temporal.io/sdk/"}
+	for pkg, forbidden := range map[string][]string{
+		"internal/wire":      {"go.temporal.io/", "github.com/", "google.golang.org/"},
+		"principal":          {"go.temporal.io/", "github.com/", "google.golang.org/"},
+		"converter":          append([]string{module + "/keys", module + "/codecserver", module + "/principal"}, vault...),
+		"keys":               append(append([]string{module + "/keys/", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
+		"keys/rotate":        append([]string{module + "/converter", "go.temporal.io/"}, vault...),
+		"keys/filestore":     append([]string{module + "/converter", "go.temporal.io/"}, vault...),
+		"keys/vaultstore":    {module + "/converter", module + "/codecserver", "go.temporal.io/"},
+		"codecserver":        append(append([]string{module + "/keys", module + "/converter"}, vault...), sdk...),
+		"codecserver/policy": append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
+		"codecserver/audit":  append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
+		"principal/verify":   append(append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, vault...), sdk...),
+		".":                  append([]string{module + "/codecserver", "github.com/coreos/"}, vault...),
+		"cmd/signet":         {module + "/codecserver", module + "/converter", "go.temporal.io/sdk/"},
+	} {
+		for _, dep := range deps(t, pkg) {
+			for _, prefix := range forbidden {
+				self := module + "/" + pkg
+				if strings.HasPrefix(dep, prefix) && dep != self && !strings.HasPrefix(dep, module+"/internal/") {
+					t.Errorf("%s reaches %s", pkg, dep)
+				}
+			}
+		}
+	}
+}
+
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	path := module
+	if pkg != "." {
+		path += "/" + pkg
+	}
+	// Not -race and no cgo: the list must be the same everywhere.
+	cmd := exec.Command("go", "list", "-deps", path)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v", path, err)
+	}
+	list := strings.Fields(string(out))
+	if len(list) < 10 {
+		t.Fatalf("go list -deps %s lists %d packages", path, len(list))
+	}
+	return list
+}
+
+// TestTheLibrarysModuleStaysLean: servers and browsers are for modules of their own.
+func TestTheLibrarysModuleStaysLean(t *testing.T) {
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, heavy := range []string{"go.temporal.io/server", "hashicorp/vault ", "temporalio/ui-server", "chromedp", "zitadel"} {
+		if strings.Contains(string(text), heavy) {
+			t.Errorf("go.mod requires %s", heavy)
+		}
+	}
+}
