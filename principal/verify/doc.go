@@ -1,0 +1,22 @@
+// Package verify proves who makes a request: it checks the JSON Web Tokens that come with it, of several issuers at
+// once, and returns a [principal.Caller].
+//
+// # What is required of a token
+//
+// A signature by a key that its issuer publishes, with an algorithm of the issuer's list (never "none", never HMAC); an
+// "iss" that is configured; an "aud" of the issuer's list; an "exp" that has not passed; an "iat" and "nbf" that are
+// not in the future; a "sub"; at most 8 KiB. The unverified "iss" is used for one thing: to choose which issuer's keys
+// to try. Nothing is ever fetched because a token says so.
+//
+// # Two tokens
+//
+// The Temporal Web UI sends the access token in Authorization and the ID token in Authorization-Extras. The access
+// token decides. If it is not a JWT, or of an issuer that is not configured, the ID token decides alone, with an
+// audience list of its own (the UI's client id). If both verify they must name the same issuer and subject; only then
+// are the groups of both taken together. An access token of a configured issuer that fails, for any reason, is
+// refused, whatever the ID token says.
+//
+// # Errors
+//
+// A refusal is an [*Error] with a code that is safe to show. Its text holds nothing of the token but the issuer.
+package verify

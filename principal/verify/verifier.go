@@ -1,0 +1,220 @@
+package verify
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/signet-temporal/signet/principal"
+)
+
+const (
+	maxToken = 8 << 10          // bytes
+	leeway   = 30 * time.Second // of clocks that differ: for "exp", "iat" and "nbf"
+)
+
+// Verifier checks tokens. It is safe for concurrent use.
+type Verifier struct {
+	issuers map[string]*issuer
+}
+
+// New makes a verifier of at least one issuer. It runs the OIDC discovery of those without JWKSURL, so that a wrong URL
+// stops the start of the program and not the first user. Keys are fetched when the first token needs them.
+// An error is one line that begins with "issuers[<n>].<field>: ".
+func New(ctx context.Context, issuers ...Issuer) (*Verifier, error) {
+	if len(issuers) == 0 {
+		return nil, errors.New("issuers: at least one issuer is required")
+	}
+	v := &Verifier{issuers: map[string]*issuer{}}
+	for n, i := range issuers {
+		if err := i.Check(); err != nil {
+			return nil, fmt.Errorf("issuers[%d].%w", n, err)
+		}
+		if v.issuers[i.Issuer] != nil {
+			return nil, fmt.Errorf("issuers[%d].issuer: %s is given twice: put all its audiences into one entry", n, i.Issuer)
+		}
+		v.issuers[i.Issuer] = &issuer{}
+	}
+	for n, i := range issuers {
+		connected, err := i.connect(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("issuers[%d].%w", n, err)
+		}
+		v.issuers[i.Issuer] = connected
+	}
+	return v, nil
+}
+
+// Authenticate returns who makes the request, by its Authorization and Authorization-Extras headers. The error is an
+// [*Error]. It reads neither URL nor body nor cookies.
+func (v *Verifier) Authenticate(r *http.Request) (*principal.Caller, error) {
+	access, err := bearer(r.Header)
+	if err != nil {
+		return nil, err
+	}
+	extras := r.Header.Values("Authorization-Extras")
+	if len(extras) > 1 {
+		return nil, refuse(MalformedToken, "more than one Authorization-Extras header")
+	}
+	if len(extras) == 0 || extras[0] == "" {
+		return v.Verify(r.Context(), access)
+	}
+	id := strings.TrimSpace(extras[0])
+	caller, err := v.Verify(r.Context(), access)
+	switch {
+	case err == nil:
+		return v.merge(r.Context(), caller, id)
+	case cannotBeJudged(err):
+		return v.verify(r.Context(), id, idToken)
+	}
+	return nil, err
+}
+
+// Verify returns who a token of the Authorization header speaks for, without its "Bearer ". The error is an [*Error].
+func (v *Verifier) Verify(ctx context.Context, token string) (*principal.Caller, error) {
+	return v.verify(ctx, token, accessToken)
+}
+
+func bearer(h http.Header) (string, error) {
+	values := h.Values("Authorization")
+	if len(values) == 0 || values[0] == "" {
+		return "", nil
+	}
+	if len(values) > 1 {
+		return "", refuse(MalformedToken, "more than one Authorization header")
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", refuse(MalformedToken, "the Authorization header is not a bearer token")
+	}
+	return strings.TrimSpace(token), nil
+}
+
+// cannotBeJudged: the access token says nothing that we could check: there is none, it is opaque, or it is for others.
+func cannotBeJudged(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && refused.Issuer == "" &&
+		(refused.Code == MissingToken || refused.Code == MalformedToken || refused.Code == UnknownIssuer)
+}
+
+// merge adds what the ID token says about the same caller. An ID token that does not verify adds nothing: the Web UI
+// keeps sending one after it has expired.
+func (v *Verifier) merge(ctx context.Context, caller *principal.Caller, id string) (*principal.Caller, error) {
+	more, err := v.verify(ctx, id, idToken)
+	if err != nil {
+		return caller, nil //nolint:nilerr // says so above
+	}
+	if more.Issuer != caller.Issuer || more.Subject != caller.Subject {
+		return nil, refuse(TokenMismatch, "Authorization and Authorization-Extras name different callers")
+	}
+	for _, g := range more.Groups {
+		if !slices.Contains(caller.Groups, g) {
+			caller.Groups = append(caller.Groups, g)
+		}
+	}
+	if caller.Email == "" {
+		caller.Email = more.Email
+	}
+	return caller, nil
+}
+
+type kind bool
+
+const (
+	accessToken kind = false
+	idToken     kind = true
+)
+
+func (v *Verifier) verify(ctx context.Context, token string, k kind) (*principal.Caller, error) {
+	name, err := peekIssuer(token)
+	if err != nil {
+		return nil, err
+	}
+	i := v.issuers[name]
+	if i == nil {
+		return nil, refuse(UnknownIssuer, fmt.Sprintf("no issuer %.200q is configured", name))
+	}
+	caller, err := i.verify(ctx, token, k)
+	var refused *Error
+	if errors.As(err, &refused) {
+		refused.Issuer = i.Issuer.Issuer
+	}
+	return caller, err
+}
+
+// peekIssuer reads "iss" from a token that nobody has verified yet, to choose the issuer that shall.
+func peekIssuer(token string) (string, error) {
+	if token == "" {
+		return "", refuse(MissingToken, "the request has no token")
+	}
+	if len(token) > maxToken {
+		return "", refuse(MalformedToken, "the token is longer than 8 KiB")
+	}
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return "", refuse(MalformedToken, "the token is not a signed JWT")
+	}
+	var header, claims struct {
+		Issuer string `json:"iss"`
+	}
+	for n, into := range []any{&header, &claims} {
+		part, err := base64.RawURLEncoding.DecodeString(parts[n])
+		if err != nil || json.Unmarshal(part, into) != nil {
+			return "", refuse(MalformedToken, "the token is not a signed JWT")
+		}
+	}
+	return claims.Issuer, nil
+}
+
+func (i *issuer) verify(ctx context.Context, token string, k kind) (*principal.Caller, error) {
+	audiences := i.Audiences
+	if k == idToken {
+		audiences = i.IDTokenAudiences
+	}
+	keys := &watched{KeySet: i.keys}
+	config := oidc.Config{
+		SkipClientIDCheck:    true, // checked below, against several audiences
+		SupportedSigningAlgs: i.Algorithms,
+		Now:                  func() time.Time { return time.Now().Add(-leeway) },
+	}
+	verified, err := oidc.NewVerifier(i.Issuer.Issuer, keys, &config).Verify(ctx, token)
+	var expired *oidc.TokenExpiredError
+	switch {
+	case errors.As(err, &expired):
+		return nil, refuse(ExpiredToken, "the token has expired, or says not when it does")
+	case keys.outage != nil:
+		return nil, refuse(IssuerUnavailable, "fetching the issuer's keys: "+oneLine(keys.outage))
+	case err != nil && !keys.verified:
+		return nil, refuse(BadSignature, "no key and algorithm of the issuer verifies the token")
+	case err != nil:
+		return nil, refuse(MalformedToken, "the token's claims are not those of a JWT of this issuer")
+	}
+	if !slices.ContainsFunc(verified.Audience, func(a string) bool { return slices.Contains(audiences, a) }) {
+		return nil, refuse(WrongAudience, fmt.Sprintf("the token is for %.200q, not for %q", verified.Audience, audiences))
+	}
+	return i.caller(verified)
+}
+
+// watched tells a signature that is wrong from keys that could not be fetched; the library's verifier does not.
+type watched struct {
+	oidc.KeySet
+	verified bool
+	outage   error
+}
+
+func (w *watched) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	payload, err := w.KeySet.VerifySignature(ctx, token)
+	w.verified = err == nil
+	if err != nil && strings.HasPrefix(err.Error(), "fetching keys ") {
+		w.outage = err
+	}
+	return payload, err
+}
