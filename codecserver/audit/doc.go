@@ -1,0 +1,10 @@
+// Package audit keeps the record of who decoded and encoded what: one JSON object per line and per payload, for what
+// was allowed and for what was refused.
+//
+// One record per payload, not per request, because the question an auditor asks is "who has seen the data of this
+// workflow", and the answer must not depend on how a client batches. All records of a request go out in one write and
+// one fsync, before any plaintext leaves; a [Log] that cannot write returns an error and its caller shows nothing.
+//
+// A record never holds plaintext, key material, tokens or whole claims. What a payload claims about itself and nobody
+// has authenticated stands under "claimed", so that a forged payload cannot put words into the log.
+package audit

@@ -1,0 +1,188 @@
+package codecserver
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/internal/wire"
+)
+
+// verdict is what becomes of one payload.
+type verdict struct {
+	sealed  bool       // signet's; the rest of the fields is for these alone
+	outer   wire.Outer // what the outside claims; zero where it is malformed
+	ns      *Namespace // whose it is, if that is known
+	rule    string     // the grant that allows it
+	reason  reason     // why it stays closed
+	detail  string     // the same for the log
+	opened  bool       // authenticated: the outside is true
+	already bool       // encode: it came sealed
+}
+
+func (v *verdict) close(r reason, detail string) { v.reason, v.detail = r, detail }
+
+func (h *Handler) decode(q *request) {
+	items, err := h.readPayloads(q)
+	if err != nil {
+		h.fail(q, err)
+		return
+	}
+	for _, it := range items {
+		h.judge(q, it)
+	}
+	if worst := worstOf(items); worst == nil || q.explain {
+		for _, it := range items {
+			it.open()
+		}
+	}
+	h.finish(q, items)
+}
+
+// judge decides by the sealed namespace whether the payload may be opened, and opens nothing.
+func (h *Handler) judge(q *request, it *item) {
+	outer, err := wire.Parse(it.payload.GetMetadata(), it.payload.GetData())
+	if errors.Is(err, wire.ErrForeign) {
+		return
+	}
+	it.sealed, it.outer = true, outer
+	if err != nil {
+		it.close(reasonOf(err), err.Error())
+		return
+	}
+	if it.ns = h.byScope[outer.Scope]; it.ns == nil {
+		it.close(unknownNamespace, fmt.Sprintf("no namespace has scope %.100q", outer.Scope))
+		return
+	}
+	if q.namespace != "" && q.namespace != it.ns.Name {
+		it.close(namespaceMismatch, fmt.Sprintf("X-Namespace is %.100q, sealed is %q", q.namespace, it.ns.Name))
+		return
+	}
+	h.ask(q, &it.verdict)
+}
+
+// ask puts the question to the policy: may this caller do this in this namespace?
+func (h *Handler) ask(q *request, v *verdict) {
+	decision := h.policy.Decide(*q.caller, q.action, v.ns.Name)
+	v.rule = decision.Rule
+	if !decision.Allowed {
+		v.close(notGranted, fmt.Sprintf("%s in namespace %q: %s", q.action, v.ns.Name, decision.Reason))
+	}
+}
+
+func (it *item) open() {
+	if !it.sealed || it.reason != none {
+		return
+	}
+	opened, err := it.ns.Codec.Open(it.payload)
+	if err == nil && opened == nil {
+		err = errors.New("the codec returned nothing")
+	}
+	if err != nil {
+		it.close(reasonOf(err), err.Error())
+		return
+	}
+	it.out, it.opened = opened, true
+}
+
+// finish writes the audit records and then the answer.
+func (h *Handler) finish(q *request, items []*item) {
+	worst := worstOf(items)
+	if worst != nil && !q.explain {
+		for _, it := range items { // all or nothing: what was opened is not shown
+			if it.sealed && it.reason == none {
+				it.close(requestRefused, "another payload was refused")
+			}
+		}
+	}
+	if err := h.audit.Write(q.Context(), q.records(items)...); err != nil {
+		for _, it := range items {
+			if it.sealed {
+				it.close(auditUnavailable, err.Error())
+			}
+		}
+		worst = worstOf(items)
+		h.log.ErrorContext(q.Context(), "audit log cannot be written: nothing is decoded", "request", q.id, "error", err)
+	}
+	if worst != nil && !q.explain {
+		h.refuse(q, worst.reason, worst.detail)
+		return
+	}
+	for _, it := range items {
+		if it.sealed && it.reason != none {
+			it.out = h.explain(q, it)
+		}
+	}
+	h.answer(q, items)
+}
+
+// worstOf returns the payload that decides about a request in strict mode, or nil if nothing is wrong.
+func worstOf(items []*item) *item {
+	var worst *item
+	for _, it := range items {
+		if it.reason != none && (worst == nil || it.reason.outcome().rank < worst.reason.outcome().rank) {
+			worst = it
+		}
+	}
+	return worst
+}
+
+// stranger answers a request of somebody who is not known. The attempt is one record: nothing that a stranger sends is
+// worth more. A person still gets a page that renders, with the foreign payloads on it and the reason in place of ours.
+func (h *Handler) stranger(q *request, cause error) {
+	why := reasonOfStranger(cause)
+	var items []*item
+	if q.explain {
+		var err error
+		if items, err = h.readPayloads(q); err != nil {
+			h.fail(q, err)
+			return
+		}
+	}
+	if err := h.audit.Write(q.Context(), q.record(audit.Deny, string(why))); err != nil {
+		h.log.ErrorContext(q.Context(), "audit log cannot be written", "request", q.id, "error", err)
+	}
+	if !q.explain {
+		h.refuse(q, why, cause.Error())
+		return
+	}
+	for _, it := range items {
+		if it.sealed = wire.Sealed(it.payload.GetMetadata()); it.sealed {
+			it.close(why, cause.Error())
+			it.out = h.explain(q, it)
+		}
+	}
+	h.answer(q, items)
+}
+
+// records returns one record for each sealed payload.
+func (q *request) records(items []*item) []audit.Record {
+	var records []audit.Record
+	for i, it := range items {
+		if !it.sealed || it.already {
+			continue
+		}
+		r := q.record(audit.Allow, string(it.reason))
+		switch {
+		case it.reason.refusesCaller():
+			r.Decision = audit.Deny
+		case it.reason != none:
+			r.Decision = audit.Unreadable
+		}
+		r.Payload, r.Rule = i+1, it.rule
+		what := audit.Item{Workflow: it.outer.Workflow, Namespace: it.outer.Scope}
+		if it.ns != nil {
+			what.Namespace = it.ns.Name
+		}
+		if it.outer.Keyset != "" {
+			what.Key = fmt.Sprintf("%s/%08x", it.outer.Keyset, it.outer.KeyID)
+		}
+		if it.opened {
+			r.Item = what
+		} else if what != (audit.Item{}) {
+			r.Claimed = &what
+		}
+		records = append(records, r)
+	}
+	return records
+}

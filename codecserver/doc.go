@@ -1,0 +1,37 @@
+// Package codecserver is the HTTP handler of Temporal's codec protocol: POST …/decode and …/encode, as the Web UI, the
+// temporal CLI and the SDKs' remote codecs speak it. It adds what the protocol lacks: who asks, whether they may, and a
+// record of it.
+//
+// # The way of a request
+//
+//	HTTP (origin, method, type) → who (Authenticator) → payloads → may (Policy) → open → audit → answer
+//
+// Who comes before the payloads, so that the body of a caller without a token is read only where an explanation is
+// owed. Opening comes before the audit record, so that the record says what became of each payload, and nothing leaves
+// this handler before the record is written: no record, no plaintext.
+//
+// # What is judged
+//
+// To decode, the policy judges the namespace that is sealed in each payload, never a header: the scope in the payload's
+// context is authenticated with the ciphertext, so lying about it makes the payload unreadable. X-Namespace is optional
+// then, and refused where it names another namespace than the payload. To encode, X-Namespace says what to seal for,
+// and is required. The path says nothing but the action: only its last segment counts, whatever stands before.
+//
+// A payload that signet did not seal (plain JSON, search attributes, other codecs' ciphertext, storage references) is
+// returned exactly as it came and needs no grant. A payload that claims to be ours and is malformed is never returned.
+//
+// # Explanations are for people
+//
+// In [Explain] mode a sealed payload that is denied or unreadable comes back as a json/plain payload that says why, which
+// the Web UI shows in place; the rest of the page decodes. A person is recognised by an Origin header that the CORS list
+// allows: browsers set it and pages cannot forge it, while SDKs, the CLI and server-side JavaScript do not send it. (A
+// Sec-Fetch-Mode header proves nothing: Node's fetch sends it, too.) Every other client gets an error for the whole
+// request, in any mode, so that a worker never takes an explanation for data. An explanation is marked in the metadata
+// and in its JSON; /encode refuses whatever carries either mark, and answers with errors only.
+//
+// # Errors
+//
+// The body of an error is a generic word and the request id; the log has the rest under that id. 401 who, 403 may,
+// 4xx the request, 422 a payload that will never open. Only what a retry can mend is a 503, because the Web UI sends
+// everything that is 5xx three times.
+package codecserver

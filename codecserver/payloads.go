@@ -1,0 +1,176 @@
+package codecserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// undefined is what the Web UI sends as namespace on pages that have none.
+const undefined = "undefined"
+
+// checkHeaders reads X-Namespace and refuses what is not JSON: a page can send text/plain without a preflight.
+func (q *request) checkHeaders() error {
+	mediaType, _, err := mime.ParseMediaType(q.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" {
+		return &problem{status: http.StatusUnsupportedMediaType, code: "unsupported-media-type", detail: "Content-Type is not application/json"}
+	}
+	if e := q.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return &problem{status: http.StatusUnsupportedMediaType, code: "unsupported-media-type", detail: "Content-Encoding is not supported"}
+	}
+	names := q.Header.Values("X-Namespace")
+	if len(names) > 1 {
+		return badRequest("more than one X-Namespace header")
+	}
+	if len(names) == 1 && names[0] != undefined {
+		q.namespace = names[0]
+	}
+	return nil
+}
+
+// item is one payload of a request.
+type item struct {
+	raw     json.RawMessage   // as it came
+	payload *commonpb.Payload // the same, parsed
+	out     *commonpb.Payload // what to answer in its place; nil: raw
+	verdict
+}
+
+// readPayloads reads {"payloads":[…]} within the limits: it stops at the first payload too many, so that a million
+// empty ones cost nothing. Members it does not know are skipped, here and inside payloads.
+func (h *Handler) readPayloads(q *request) ([]*item, error) {
+	body := http.MaxBytesReader(q.w, q.Body, h.limits.MaxBody)
+	items, err := h.parse(json.NewDecoder(body))
+	var tooLarge *http.MaxBytesError
+	var known *problem
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &problem{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: "the body is larger than limits.maxBody"}
+	case errors.As(err, &known):
+		return nil, known
+	case err != nil: // of encoding/json or protojson: its text may quote the body
+		return nil, badRequest("the body is not the JSON of payloads")
+	}
+	q.payloads = len(items)
+	return items, nil
+}
+
+func (h *Handler) parse(dec *json.Decoder) ([]*item, error) {
+	if err := expect(dec, '{'); err != nil {
+		return nil, err
+	}
+	var items []*item
+	for seen := false; dec.More(); {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		if key != "payloads" {
+			var skipped json.RawMessage
+			if err := dec.Decode(&skipped); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if seen {
+			return nil, badRequest(`"payloads" is there twice`)
+		}
+		seen = true
+		if items, err = h.parseList(dec); err != nil {
+			return nil, err
+		}
+	}
+	if err := expect(dec, '}'); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.Join(badRequest("there is more behind the JSON"), err)
+	}
+	return items, nil
+}
+
+func (h *Handler) parseList(dec *json.Decoder) ([]*item, error) {
+	if err := expect(dec, '['); err != nil {
+		return nil, err
+	}
+	var items []*item
+	for dec.More() {
+		if len(items) == h.limits.MaxPayloads {
+			return nil, &problem{status: http.StatusRequestEntityTooLarge, code: "too-many-payloads", detail: "more payloads than limits.maxPayloads"}
+		}
+		it := &item{payload: &commonpb.Payload{}}
+		if err := dec.Decode(&it.raw); err != nil {
+			return nil, err
+		}
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(it.raw, it.payload); err != nil {
+			return nil, err
+		}
+		items = append(items, it)
+	}
+	return items, expect(dec, ']')
+}
+
+func expect(dec *json.Decoder, delim json.Delim) error {
+	token, err := dec.Token()
+	if err == nil && token != delim {
+		err = fmt.Errorf("expected %s", delim)
+	}
+	return err
+}
+
+// answer writes the payloads: a foreign one in the very bytes it came in.
+func (h *Handler) answer(q *request, items []*item) {
+	var body bytes.Buffer
+	body.WriteString(`{"payloads":[`)
+	for i, it := range items {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		if it.out == nil {
+			body.Write(it.raw)
+			continue
+		}
+		text, err := marshal(it.out)
+		if err != nil {
+			h.fail(q, fmt.Errorf("writing a payload: %w", err))
+			return
+		}
+		body.Write(text)
+	}
+	body.WriteString("]}")
+	q.w.Header().Set("Content-Type", "application/json")
+	q.w.WriteHeader(http.StatusOK)
+	_, _ = q.w.Write(body.Bytes()) // the client has gone: nobody is left to tell
+	h.logDone(q, items)
+}
+
+// marshal writes a payload as protojson does, except that "metadata" and "data" are there even when they are empty: the
+// Web UI does not recognise a payload without them.
+func marshal(p *commonpb.Payload) ([]byte, error) {
+	out := struct {
+		Metadata map[string][]byte `json:"metadata"`
+		Data     []byte            `json:"data"`
+		External []json.RawMessage `json:"externalPayloads,omitempty"`
+	}{p.GetMetadata(), p.GetData(), nil}
+	if out.Metadata == nil {
+		out.Metadata = map[string][]byte{}
+	}
+	if out.Data == nil {
+		out.Data = []byte{}
+	}
+	for _, external := range p.GetExternalPayloads() {
+		text, err := protojson.Marshal(external)
+		if err != nil {
+			return nil, err
+		}
+		out.External = append(out.External, text)
+	}
+	return json.Marshal(out)
+}

@@ -1,0 +1,162 @@
+package policy_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/principal"
+)
+
+const corp, cloud = "https://login.example.com", "https://login.tmprl.cloud/"
+
+const file = `
+grants:
+  - name: payments-oncall
+    issuer: https://login.example.com
+    groups: [oncall, payments]
+    namespaces: [payments, "pay-*-eu"]
+    actions: [decode]
+  - name: ann
+    issuer: https://login.tmprl.cloud/
+    emails: [ann@example.com]
+    namespaces: ["*"]
+    actions: [decode, encode]
+  - name: robot
+    issuer: https://login.example.com
+    subjects: [robot-1]
+    namespaces: [orders]
+    actions: [encode]
+  - name: playground
+    issuer: https://login.example.com
+    insecureAnyone: true
+    namespaces: [playground]
+    actions: [decode]
+`
+
+func TestOnlyWhatAGrantSaysIsAllowed(t *testing.T) {
+	rules, err := policy.Parse([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	oncall := principal.Caller{Issuer: corp, Subject: "u1", Groups: []string{"staff", "oncall"}}
+	ann := principal.Caller{Issuer: cloud, Subject: "u2", Email: "ann@example.com"}
+	for _, c := range []struct {
+		says      string
+		caller    principal.Caller
+		action    policy.Action
+		namespace string
+		rule      string // "" = denied
+	}{
+		{"a group of the grant", oncall, policy.Decode, "payments", "payments-oncall"},
+		{"a namespace by pattern", oncall, policy.Decode, "pay-cards-eu", "payments-oncall"},
+		{"the pattern must match to its end", oncall, policy.Decode, "pay-cards-europe", ""},
+		{"the pattern must match from its start", oncall, policy.Decode, "xpay-cards-eu", ""},
+		{"another action", oncall, policy.Encode, "payments", ""},
+		{"another namespace", oncall, policy.Decode, "orders", ""},
+		{"upper case is another namespace", oncall, policy.Decode, "Payments", ""},
+		{"no namespace", oncall, policy.Decode, "", ""},
+		{"an action nobody knows", oncall, "download", "payments", ""},
+		{"the same group of another issuer", principal.Caller{Issuer: cloud, Subject: "u1", Groups: []string{"oncall"}}, policy.Decode, "payments", ""},
+		{"the group of no issuer", principal.Caller{Subject: "u1", Groups: []string{"oncall"}}, policy.Decode, "payments", ""},
+		{"no subject", principal.Caller{Issuer: corp, Groups: []string{"oncall"}}, policy.Decode, "payments", ""},
+		{"the group's name as subject", principal.Caller{Issuer: corp, Subject: "oncall"}, policy.Decode, "payments", ""},
+		{"an e-mail address", ann, policy.Encode, "anything.at-all", "ann"},
+		{"no e-mail address", principal.Caller{Issuer: cloud, Subject: "u2"}, policy.Decode, "payments", ""},
+		{"another e-mail address", principal.Caller{Issuer: cloud, Subject: "u2", Email: "Ann@example.com"}, policy.Decode, "payments", ""},
+		{"a subject", principal.Caller{Issuer: corp, Subject: "robot-1"}, policy.Encode, "orders", "robot"},
+		{"anyone of the issuer", principal.Caller{Issuer: corp, Subject: "x"}, policy.Decode, "playground", "playground"},
+		{"anyone of another issuer", principal.Caller{Issuer: "https://evil", Subject: "x"}, policy.Decode, "playground", ""},
+		{"nobody", principal.Caller{}, policy.Decode, "playground", ""},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			want := policy.Decision{Allowed: c.rule != "", Rule: c.rule, Reason: "not-granted"}
+			if want.Allowed {
+				want.Reason = "granted"
+			}
+			if got := rules.Decide(c.caller, c.action, c.namespace); got != want {
+				t.Errorf("Decide(%+v, %s, %q) = %+v, want %+v", c.caller, c.action, c.namespace, got, want)
+			}
+		})
+	}
+}
+
+func TestAPolicyNamesItsIssuers(t *testing.T) {
+	rules, err := policy.Parse([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(rules.Issuers(), " "); got != corp+" "+cloud {
+		t.Errorf("Issuers() = %s, want each once, in order", got)
+	}
+}
+
+func TestAPolicyWithoutGrantsDeniesEverything(t *testing.T) {
+	rules, err := policy.Parse([]byte("grants: []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := rules.Decide(principal.Caller{Issuer: corp, Subject: "u"}, policy.Decode, "payments"); d.Allowed || d.Rule != "" {
+		t.Errorf("Decide = %+v, want a denial without rule", d)
+	}
+}
+
+func TestAnUnclearPolicyDoesNotLoadAndNamesFieldAndLine(t *testing.T) {
+	grant := func(lines ...string) string { return "grants:\n  - " + strings.Join(lines, "\n    ") + "\n" }
+	const name, issuer, who, where, may = "name: a", "issuer: https://i", "groups: [g]", "namespaces: [n]", "actions: [decode]"
+	for _, c := range []struct{ says, file, want string }{
+		{"empty file", "", "grants: the list"},
+		{"only a comment", "# nothing yet\n", "grants: the list"},
+		{"not YAML", "grants: [", "line 1: "},
+		{"a list", "- a\n", "line 1: "},
+		{"unknown member", "grants: []\nroles: []\n", `line 2: unknown field "roles"`},
+		{"unknown field", grant(name, issuer, who, where, may, "redact: [x]"), `line 7: unknown field "redact"`},
+		{"member given twice", grant(name, issuer, who, where, may, "actions: [encode]"), "line 7: "},
+		{"wrong kind of value", grant(name, issuer, "groups: g", where, may), "line 4: "},
+		{"no name", grant(issuer, who, where, may), "line 2: grants[0].name: "},
+		{"no issuer", grant(name, who, where, may), "grants[0].issuer: "},
+		{"nobody", grant(name, issuer, where, may), "grants[0]: the grant says nobody"},
+		{"empty groups", grant(name, issuer, "groups: []", where, may), "grants[0]: the grant says nobody"},
+		{"two kinds of who", grant(name, issuer, who, "subjects: [s]", where, may), "grants[0]: the grant has more than one"},
+		{"anyone and somebody", grant(name, issuer, who, "insecureAnyone: true", where, may), "grants[0]: the grant has more than one"},
+		{"empty group", grant(name, issuer, `groups: [g, ""]`, where, may), "line 4: grants[0].groups[1]: "},
+		{"a star as who", grant(name, issuer, `groups: ["*"]`, where, may), "line 4: grants[0].groups: "},
+		{"no namespaces", grant(name, issuer, who, may), "grants[0].namespaces: "},
+		{"empty namespace", grant(name, issuer, who, `namespaces: [""]`, may), "line 5: grants[0].namespaces[0]: "},
+		{"a pattern we do not have", grant(name, issuer, who, `namespaces: ["[a-z]*"]`, may), "line 5: grants[0].namespaces[0]: "},
+		{"no actions", grant(name, issuer, who, where), "grants[0].actions: "},
+		{"unknown action", grant(name, issuer, who, where, "actions: [decode, peek]"), `line 6: grants[0].actions[1]: unknown action "peek"`},
+		{"same name twice", "grants:\n  - {name: a, issuer: i, groups: [g], namespaces: [n], actions: [decode]}\n  - {name: a, issuer: i, groups: [g], namespaces: [m], actions: [decode]}\n", "line 3: grants[1].name: "},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			rules, err := policy.Parse([]byte(c.file))
+			if err == nil || rules != nil {
+				t.Fatalf("Parse = %v, %v; want an error and nil", rules, err)
+			}
+			if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %q, want one line with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestRulesDoNotChangeWithTheCallersSlices(t *testing.T) {
+	g := policy.Grant{Name: "a", Issuer: corp, Groups: []string{"g"}, Namespaces: []string{"n"}, Actions: []policy.Action{policy.Decode}}
+	rules, err := policy.New([]policy.Grant{g})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Groups[0], g.Namespaces[0], g.Actions[0] = "other", "*", policy.Encode
+	if d := rules.Decide(principal.Caller{Issuer: corp, Subject: "s", Groups: []string{"g"}}, policy.Decode, "n"); !d.Allowed {
+		t.Errorf("Decide = %+v after the caller changed its grant, want the grant as it was checked", d)
+	}
+}
+
+func TestAFieldErrorCanBePlacedByTheCaller(t *testing.T) {
+	_, err := policy.New([]policy.Grant{{Name: "a"}})
+	var field *policy.FieldError
+	if !errors.As(err, &field) || field.Field != "grants[0].issuer" {
+		t.Errorf("New = %v, want a FieldError of grants[0].issuer", err)
+	}
+}

@@ -1,0 +1,242 @@
+package codecserver
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+
+	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/principal"
+)
+
+// Codec seals and opens the payloads of one namespace; *converter.Codec is one. It is safe for concurrent use. An error
+// may have a method Reason() string (found by errors.As) that returns "not-authentic", "key-unavailable",
+// "key-destroyed", "malformed" or "not-sealed"; any other error is an internal one.
+type Codec interface {
+	// Seal returns the sealed payload, or p itself where it is not to be sealed: it is already, or it is a storage
+	// reference. A payload that claims to be sealed and is malformed is an error.
+	Seal(p *commonpb.Payload) (*commonpb.Payload, error)
+	// Open returns what was sealed in p.
+	Open(p *commonpb.Payload) (*commonpb.Payload, error)
+}
+
+// Authenticator says who makes a request; *verify.Verifier is one. An error may have a method Reason() string that
+// returns a code which is safe to show, such as "expired-token".
+type Authenticator interface {
+	Authenticate(r *http.Request) (*principal.Caller, error)
+}
+
+// Policy says what a caller may do; *policy.Rules is one.
+type Policy interface {
+	Decide(caller principal.Caller, action policy.Action, namespace string) policy.Decision
+}
+
+// Audit keeps the record; *audit.Log is one. Records are durable when Write returns nil.
+type Audit interface {
+	Write(ctx context.Context, records ...audit.Record) error
+}
+
+// Namespace is one Temporal namespace whose payloads the server opens and seals.
+type Namespace struct {
+	// Name as Temporal and the policy call it. Required.
+	Name string
+	// Scope is what is sealed into its payloads. Empty: the name.
+	Scope string
+	// Codec of the namespace, for exactly that scope. Required.
+	Codec Codec
+}
+
+// Mode is how a person in a browser is told that a payload stays closed. Machines always get the strict answer.
+type Mode int
+
+// The modes.
+const (
+	Explain Mode = iota // the payload is replaced by an explanation; the rest of the request is answered
+	Strict              // the whole request is refused
+)
+
+// Limits bound a request. Zero means the default.
+type Limits struct {
+	MaxBody     int64 // bytes of a request body; default 16 MiB
+	MaxPayloads int   // payloads in a request; default 1000
+}
+
+// Config is what a [Handler] is made of. Namespaces, Authenticator, Policy and Audit are required: there is no default
+// for who may read what.
+type Config struct {
+	Namespaces    []Namespace // at least one; names and scopes are unique
+	Authenticator Authenticator
+	Policy        Policy
+	Audit         Audit
+	CORS          CORS         // zero: no browser may use the server
+	Mode          Mode         // zero: Explain
+	Contact       string       // one sentence for explanations: who to ask for access. May be empty
+	Limits        Limits       // zero: the defaults
+	Logger        *slog.Logger // one line per request; nil: none
+}
+
+// Handler serves the codec protocol. It is safe for concurrent use and keeps nothing between requests.
+type Handler struct {
+	byScope, byName map[string]*Namespace
+	authenticator   Authenticator
+	policy          Policy
+	audit           Audit
+	cors            *cors
+	mode            Mode
+	contact         string
+	limits          Limits
+	log             *slog.Logger
+}
+
+// New makes the handler. The error names the field of c that is missing or wrong.
+func New(c Config) (*Handler, error) {
+	switch {
+	case c.Authenticator == nil:
+		return nil, errors.New("codecserver: Config.Authenticator is required")
+	case c.Policy == nil:
+		return nil, errors.New("codecserver: Config.Policy is required")
+	case c.Audit == nil:
+		return nil, errors.New("codecserver: Config.Audit is required")
+	case c.Mode != Explain && c.Mode != Strict:
+		return nil, errors.New("codecserver: Config.Mode is neither Explain nor Strict")
+	case c.Limits.MaxBody < 0 || c.Limits.MaxPayloads < 0:
+		return nil, errors.New("codecserver: Config.Limits: a limit is negative")
+	}
+	cors, err := newCORS(c.CORS)
+	if err != nil {
+		return nil, fmt.Errorf("codecserver: Config.CORS.%w", err)
+	}
+	h := &Handler{
+		byScope: map[string]*Namespace{}, byName: map[string]*Namespace{},
+		authenticator: c.Authenticator, policy: c.Policy, audit: c.Audit,
+		cors: cors, mode: c.Mode, contact: c.Contact, limits: c.Limits, log: c.Logger,
+	}
+	if err := h.addNamespaces(c.Namespaces); err != nil {
+		return nil, fmt.Errorf("codecserver: Config.Namespaces%w", err)
+	}
+	if h.limits.MaxBody == 0 {
+		h.limits.MaxBody = 16 << 20
+	}
+	if h.limits.MaxPayloads == 0 {
+		h.limits.MaxPayloads = 1000
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	return h, nil
+}
+
+func (h *Handler) addNamespaces(namespaces []Namespace) error {
+	if len(namespaces) == 0 {
+		return errors.New(": at least one namespace is required")
+	}
+	for i, n := range namespaces {
+		if n.Scope == "" {
+			n.Scope = n.Name
+		}
+		switch {
+		case n.Name == "" || n.Name == undefined:
+			return fmt.Errorf("[%d].Name: %q cannot name a namespace", i, n.Name)
+		case n.Codec == nil:
+			return fmt.Errorf("[%d].Codec is required", i)
+		case h.byName[n.Name] != nil:
+			return fmt.Errorf("[%d].Name: %q is given twice", i, n.Name)
+		case h.byScope[n.Scope] != nil:
+			return fmt.Errorf("[%d].Scope: %q is that of another namespace: a payload must lead to one", i, n.Scope)
+		}
+		h.byName[n.Name], h.byScope[n.Scope] = &n, &n
+	}
+	return nil
+}
+
+// request is one HTTP request on its way.
+type request struct {
+	*http.Request
+	w         http.ResponseWriter
+	id        string
+	start     time.Time
+	action    policy.Action
+	namespace string // X-Namespace, "" where it is absent
+	browser   bool   // from an allowed origin
+	explain   bool
+	caller    *principal.Caller // nil while nobody is known
+	payloads  int
+}
+
+// ServeHTTP implements [http.Handler]. It matches the last segment of the path and ignores the query.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := &request{Request: r, w: w, id: rand.Text(), start: time.Now()}
+	header := w.Header()
+	header.Set("X-Request-Id", q.id)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	q.action = policy.Action(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
+
+	err := h.cors.apply(q)
+	switch {
+	case err != nil:
+		h.fail(q, err)
+	case r.Method == http.MethodOptions: // whatever the path: a preflight that fails hides the answer, also a 404
+		w.WriteHeader(http.StatusNoContent)
+	case q.action != policy.Decode && q.action != policy.Encode:
+		// Also for /download, which the Web UI calls for payloads in external storage: 404 is how it recognises a codec
+		// server without one.
+		h.fail(q, &problem{status: http.StatusNotFound, code: "not-found", detail: "no such path"})
+	case r.Method != http.MethodPost:
+		header.Set("Allow", "POST, OPTIONS")
+		h.fail(q, &problem{status: http.StatusMethodNotAllowed, code: "method-not-allowed", detail: "method " + r.Method})
+	default:
+		h.post(q)
+	}
+}
+
+func (h *Handler) post(q *request) {
+	err := q.checkHeaders()
+	if err != nil {
+		h.fail(q, err)
+		return
+	}
+	q.explain = q.browser && h.mode == Explain && q.action == policy.Decode
+	caller, err := h.authenticator.Authenticate(q.Request)
+	if err == nil && (caller == nil || caller.Issuer == "" || caller.Subject == "") {
+		err = errors.New("the authenticator named nobody")
+	}
+	if err == nil {
+		q.caller = caller
+	}
+	switch {
+	case err != nil:
+		h.stranger(q, err)
+	case q.action == policy.Encode:
+		h.encode(q)
+	default:
+		h.decode(q)
+	}
+}
+
+// record starts an audit record with what is known of the request.
+func (q *request) record(d audit.Decision, reason string) audit.Record {
+	r := audit.Record{RequestID: q.id, Action: string(q.action), Decision: d, Reason: reason, Payloads: q.payloads, Client: q.RemoteAddr, Agent: "other"}
+	if host, _, err := net.SplitHostPort(q.RemoteAddr); err == nil {
+		r.Client = host
+	}
+	switch {
+	case q.browser:
+		r.Agent = "browser"
+	case strings.HasPrefix(q.UserAgent(), "Go-http-client/"): // the temporal CLI and Go workers
+		r.Agent = "go"
+	}
+	if q.caller != nil {
+		r.Issuer, r.Subject, r.Email = q.caller.Issuer, q.caller.Subject, q.caller.Email
+	}
+	return r
+}
