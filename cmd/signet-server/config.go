@@ -1,0 +1,131 @@
+package main
+
+import (
+	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/internal/keyconfig"
+)
+
+// config is the configuration file of signet-server, and these comments are its manual. The smallest useful one:
+//
+//	listen: 127.0.0.1:8234
+//	issuers:
+//	  - issuer: https://login.example.com
+//	    audiences: [temporal-codec]
+//	    idTokenAudiences: [temporal-ui]
+//	namespaces:
+//	  - name: payments
+//	keys:
+//	  vault: {address: "https://vault.example.com:8200", auth: {method: kubernetes, role: signet-server}}
+//	cors:
+//	  origins: ["https://temporal.example.com"]
+//	audit: {file: /var/log/signet/audit.jsonl}
+//	policy: {file: policy.yaml}
+//
+// A field that does not exist, or stands there twice, is an error. Paths are relative to the working directory. There
+// are no secrets in the file.
+type config struct {
+	// Listen is the address and port to serve on. Required. An address that other machines can reach needs tls.
+	Listen string `yaml:"listen"`
+	// TLS is the server's certificate. Without it the server speaks plain HTTP, on loopback addresses only.
+	TLS tlsConfig `yaml:"tls"`
+	// InsecureAllowPlaintextHTTP serves plain HTTP on any address: tokens and plaintext then cross the network as they
+	// are, unless a proxy on the same machine or a service mesh encrypts it.
+	InsecureAllowPlaintextHTTP bool `yaml:"insecureAllowPlaintextHTTP"`
+
+	// Issuers vouch for callers. At least one is required.
+	Issuers []issuerConfig `yaml:"issuers"`
+	// Policy says who may decode and encode what. Required; what it does not grant is denied.
+	Policy policyConfig `yaml:"policy"`
+	// Namespaces that the server decodes and encodes for. At least one is required.
+	Namespaces []namespaceConfig `yaml:"namespaces"`
+
+	// Keys is where the keysets are. Required. The section is the same for all programs of signet.
+	Keys keyconfig.Config `yaml:"keys"`
+	// RefreshInterval is how often keysets are read again, such as 30s. Default: 1m. Keep it well below the keysets'
+	// propagation delay.
+	RefreshInterval string `yaml:"refreshInterval"`
+
+	// CORS says which Web UIs may use the server from a browser. Default: none.
+	CORS corsConfig `yaml:"cors"`
+	// Mode is explain (default) or strict: whether a person in a Web UI sees an explanation in place of a payload that
+	// is denied or unreadable, or the request fails. Machines always get the failure.
+	Mode string `yaml:"mode"`
+	// Contact is a sentence for explanations: whom to ask for access.
+	Contact string `yaml:"contact"`
+	// Audit is where the record of who decoded what goes. Required.
+	Audit auditConfig `yaml:"audit"`
+	// Limits bound a request.
+	Limits limitsConfig `yaml:"limits"`
+}
+
+// tlsConfig names PEM files. Both or none are given. TLS 1.2 is the oldest version that is spoken.
+type tlsConfig struct {
+	Cert string `yaml:"cert"` // the certificate, and behind it those between it and the authority
+	Key  string `yaml:"key"`  // its private key
+}
+
+// issuerConfig is one who vouches for callers by signing JSON Web Tokens.
+type issuerConfig struct {
+	// Issuer is the exact "iss" of its tokens: an https URL. Required. Its keys are found by OIDC discovery there, once,
+	// when the server starts.
+	Issuer string `yaml:"issuer"`
+	// JWKSURL is where its keys are, for an issuer without discovery.
+	JWKSURL string `yaml:"jwksURL"`
+	// Audiences of access tokens (the Authorization header): the "aud" must hold one of them. Required, unless access
+	// tokens are not JWTs and idTokenAudiences is given.
+	Audiences []string `yaml:"audiences"`
+	// IDTokenAudiences of ID tokens (the Authorization-Extras header): the client id of the Web UI.
+	IDTokenAudiences []string `yaml:"idTokenAudiences"`
+	// Algorithms that may sign. Default: RS256, PS256, ES256, ES384, EdDSA, and there are no others.
+	Algorithms []string `yaml:"algorithms"`
+	// GroupsClaim is the claim with the caller's groups. Default: groups.
+	GroupsClaim string `yaml:"groupsClaim"`
+	// EmailClaim is the claim with the caller's e-mail address. Default: email.
+	EmailClaim string `yaml:"emailClaim"`
+	// AllowUnverifiedEmail takes the address of a token that does not say "email_verified": for issuers where users
+	// cannot choose their address.
+	AllowUnverifiedEmail bool `yaml:"allowUnverifiedEmail"`
+	// CACert is a PEM file with the authorities that may have signed the issuer's certificate. Default: the system's.
+	CACert string `yaml:"caCert"`
+}
+
+// policyConfig names the policy file or holds the grants; exactly one of the two. The package documentation of
+// codecserver/policy describes them.
+type policyConfig struct {
+	File   string          `yaml:"file"`
+	Grants *[]policy.Grant `yaml:"grants"`
+}
+
+// namespaceConfig is one Temporal namespace.
+type namespaceConfig struct {
+	// Name as Temporal calls it, in the Web UI and in the policy. Required.
+	Name string `yaml:"name"`
+	// Scope is what its workers seal into payloads. Default: the name.
+	Scope string `yaml:"scope"`
+	// Keyset that seals what is encoded here, and opens. Default: ns/<name>.
+	Keyset string `yaml:"keyset"`
+	// AcceptKeysets are other keysets whose payloads open: of tenants, of former names.
+	AcceptKeysets []string `yaml:"acceptKeysets"`
+}
+
+// corsConfig lists Web UIs by origin, exactly as browsers send it: https://temporal.example.com.
+type corsConfig struct {
+	Origins []string `yaml:"origins"`
+	// AllowCredentials lets browsers send cookies, for a proxy in front of this server that logs people in.
+	AllowCredentials bool `yaml:"allowCredentials"`
+}
+
+// auditConfig is exactly one of the two. When it cannot be written, nothing is decoded.
+type auditConfig struct {
+	// File is appended to, one JSON object per payload, with an fsync before the answer leaves. It may be renamed while
+	// the server runs.
+	File string `yaml:"file"`
+	// Stdout writes the same to standard output. Logs go to standard error.
+	Stdout bool `yaml:"stdout"`
+}
+
+// limitsConfig bounds a request; what is larger is refused with status 413.
+type limitsConfig struct {
+	MaxBodyBytes int64 `yaml:"maxBodyBytes"` // default 16777216 (16 MiB)
+	MaxPayloads  int   `yaml:"maxPayloads"`  // default 1000
+}

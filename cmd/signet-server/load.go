@@ -1,0 +1,218 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/signet-temporal/signet/codecserver"
+	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/principal/verify"
+)
+
+// loaded is a configuration that is checked as far as that is possible without a network, with what its files hold.
+type loaded struct {
+	config
+	certificate *tls.Certificate // nil: plain HTTP
+	rules       *policy.Rules
+	issuers     []verify.Issuer
+	mode        codecserver.Mode
+	refresh     time.Duration // 0: the ring's default
+}
+
+// loadConfig reads and checks the file. An error is one line, "<file>: <field>: <problem>".
+func loadConfig(file string) (*loaded, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	c := &loaded{}
+	if err := parseConfig(data, &c.config); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkPolicy, c.checkNamespaces, c.checkRest} {
+		if err := check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return c, nil
+}
+
+func parseConfig(data []byte, into *config) error {
+	err := yaml.UnmarshalWithOptions(data, into, yaml.Strict())
+	var bad yaml.Error
+	if errors.As(err, &bad) && bad.GetToken() != nil {
+		return fmt.Errorf("line %d: %s", bad.GetToken().Position.Line, bad.GetMessage())
+	}
+	return err
+}
+
+func (c *loaded) checkListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	switch {
+	case c.Listen == "":
+		return errors.New("listen: the address is required, such as 127.0.0.1:8234")
+	case err != nil:
+		return fmt.Errorf("listen: %q is not an address and port, such as 127.0.0.1:8234", c.Listen)
+	case c.TLS.Cert == "" && c.TLS.Key != "":
+		return errors.New("tls.cert: the certificate is required beside tls.key")
+	case c.TLS.Cert != "" && c.TLS.Key == "":
+		return errors.New("tls.key: the private key is required beside tls.cert")
+	case c.TLS.Cert != "":
+		pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+		if err != nil {
+			return fmt.Errorf("tls: loading certificate and key: %w", err)
+		}
+		c.certificate = &pair
+	case !isLoopback(host) && !c.InsecureAllowPlaintextHTTP:
+		return fmt.Errorf("tls: %s can be reached from other machines: give tls.cert and tls.key, or listen on 127.0.0.1 (insecureAllowPlaintextHTTP: true where something else encrypts)", c.Listen)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *loaded) checkIssuers() error {
+	if len(c.Issuers) == 0 {
+		return errors.New("issuers: at least one issuer is required: who vouches for callers?")
+	}
+	for i, in := range c.Issuers {
+		issuer := verify.Issuer{
+			Issuer: in.Issuer, JWKSURL: in.JWKSURL, Audiences: in.Audiences, IDTokenAudiences: in.IDTokenAudiences, Algorithms: in.Algorithms,
+			GroupsClaim: in.GroupsClaim, EmailClaim: in.EmailClaim, AllowUnverifiedEmail: in.AllowUnverifiedEmail,
+		}
+		if err := issuer.Check(); err != nil {
+			return fmt.Errorf("issuers[%d].%w", i, err)
+		}
+		if in.CACert != "" {
+			pem, err := os.ReadFile(in.CACert)
+			if err != nil {
+				return fmt.Errorf("issuers[%d].caCert: %w", i, err)
+			}
+			issuer.RootCAs = x509.NewCertPool()
+			if !issuer.RootCAs.AppendCertsFromPEM(pem) {
+				return fmt.Errorf("issuers[%d].caCert: %s holds no certificate in PEM form", i, in.CACert)
+			}
+		}
+		c.issuers = append(c.issuers, issuer)
+	}
+	return nil
+}
+
+func (c *loaded) checkPolicy() error {
+	switch {
+	case c.Policy.File == "" && c.Policy.Grants == nil:
+		return errors.New("policy: policy.file or policy.grants is required: who may decode what?")
+	case c.Policy.File != "" && c.Policy.Grants != nil:
+		return errors.New("policy: policy.file and policy.grants exclude each other")
+	}
+	if err := c.loadPolicy(); err != nil {
+		return err
+	}
+	for _, issuer := range c.rules.Issuers() {
+		if !slices.ContainsFunc(c.Issuers, func(i issuerConfig) bool { return i.Issuer == issuer }) {
+			return fmt.Errorf("policy: a grant is for issuer %q, which is not one of issuers", issuer)
+		}
+	}
+	return nil
+}
+
+func (c *loaded) loadPolicy() error {
+	if c.Policy.Grants != nil {
+		rules, err := policy.New(*c.Policy.Grants)
+		if err != nil {
+			return fmt.Errorf("policy.%w", err)
+		}
+		c.rules = rules
+		return nil
+	}
+	data, err := os.ReadFile(c.Policy.File)
+	if err != nil {
+		return fmt.Errorf("policy.file: %w", err)
+	}
+	if c.rules, err = policy.Parse(data); err != nil {
+		return fmt.Errorf("policy.file: %s: %w", c.Policy.File, err)
+	}
+	return nil
+}
+
+func (c *loaded) checkNamespaces() error {
+	if len(c.Namespaces) == 0 {
+		return errors.New("namespaces: at least one namespace is required")
+	}
+	names, scopes := map[string]bool{}, map[string]bool{}
+	for i := range c.Namespaces {
+		n := &c.Namespaces[i]
+		if n.Name == "" {
+			return fmt.Errorf("namespaces[%d].name: the name is required", i)
+		}
+		if n.Scope == "" {
+			n.Scope = n.Name
+		}
+		if n.Keyset == "" {
+			n.Keyset = "ns/" + n.Name
+		}
+		if names[n.Name] {
+			return fmt.Errorf("namespaces[%d].name: %q is given twice", i, n.Name)
+		}
+		if scopes[n.Scope] {
+			return fmt.Errorf("namespaces[%d].scope: %q is that of another namespace: a payload must lead to one", i, n.Scope)
+		}
+		names[n.Name], scopes[n.Scope] = true, true
+		if err := keys.CheckName(n.Keyset); err != nil {
+			return fmt.Errorf("namespaces[%d].keyset: %w", i, err)
+		}
+		for j, name := range n.AcceptKeysets {
+			if err := keys.CheckName(name); err != nil {
+				return fmt.Errorf("namespaces[%d].acceptKeysets[%d]: %w", i, j, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *loaded) checkRest() error {
+	if err := c.Keys.Check(); err != nil {
+		return err
+	}
+	switch c.Mode {
+	case "", "explain":
+		c.mode = codecserver.Explain
+	case "strict":
+		c.mode = codecserver.Strict
+	default:
+		return fmt.Errorf("mode: %q is neither explain nor strict", c.Mode)
+	}
+	if c.RefreshInterval != "" {
+		d, err := time.ParseDuration(c.RefreshInterval)
+		if err != nil || d < time.Second {
+			return fmt.Errorf("refreshInterval: %q is not a time of at least 1s, such as 30s or 1m", c.RefreshInterval)
+		}
+		c.refresh = d
+	}
+	switch {
+	case c.Audit.File == "" && !c.Audit.Stdout:
+		return errors.New("audit: audit.file or audit.stdout is required: without a record nothing is decoded")
+	case c.Audit.File != "" && c.Audit.Stdout:
+		return errors.New("audit: audit.file and audit.stdout exclude each other")
+	case c.Limits.MaxBodyBytes < 0:
+		return errors.New("limits.maxBodyBytes: it must be positive")
+	case c.Limits.MaxPayloads < 0:
+		return errors.New("limits.maxPayloads: it must be positive")
+	}
+	if i, err := codecserver.CheckOrigins(c.CORS.Origins); err != nil {
+		return fmt.Errorf("cors.origins[%d]: %w", i, err)
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+// Signet-server is the codec server: it lets the Temporal Web UI and the temporal CLI show the payloads that signet
+// sealed, to those whom its policy names, and keeps a record of it. Its one configuration file is described in config.go.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// cli is the command line: its tags are the only source of the help.
+type cli struct {
+	Serve  serveCmd  `cmd:"" default:"withargs" help:"Serve the codec protocol until SIGTERM or SIGINT. This is what happens without a command."`
+	Config configCmd `cmd:"" help:"Look at the configuration."`
+}
+
+type configFlag struct {
+	Config string `name:"config" required:"" placeholder:"FILE" env:"SIGNET_SERVER_CONFIG" help:"The YAML configuration file."`
+}
+
+type serveCmd struct {
+	configFlag
+	LogLevel slog.Level `default:"info" help:"What to log on standard error: debug, info, warn or error."`
+}
+
+type configCmd struct {
+	Check checkCmd `cmd:"" help:"Check the configuration and the files it names, without starting or connecting to anything."`
+}
+
+type checkCmd struct {
+	configFlag
+}
+
+// app is what a command works with.
+type app struct {
+	stdout, stderr io.Writer
+}
+
+// run is the whole program but for the exit: 0 when it was told to stop, 1 with one line on stderr when it cannot go on.
+func run(args []string, stdout, stderr io.Writer) int {
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("signet-server"),
+		kong.Description("The codec server of signet: shows sealed Temporal payloads to those who may see them."),
+		kong.Writers(stdout, stderr),
+	)
+	if err != nil {
+		return report(stderr, err)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return report(stderr, fmt.Errorf("%w: see signet-server --help", err))
+	}
+	if err := parsed.Run(&app{stdout, stderr}); err != nil {
+		return report(stderr, err)
+	}
+	return 0
+}
+
+// report prints an error as one line, whatever its parts made of it.
+func report(stderr io.Writer, err error) int {
+	fmt.Fprintln(stderr, "signet-server: "+strings.Join(strings.Fields(err.Error()), " "))
+	return 1
+}
+
+// Run serves.
+func (s *serveCmd) Run(a *app) error {
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: s.LogLevel}))
+	c, err := loadConfig(s.Config)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b, err := build(ctx, c, a.stdout, log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Config, err)
+	}
+	defer b.close()
+	if err := serve(ctx, c, b, log); err != nil {
+		return fmt.Errorf("%s: %w", s.Config, err)
+	}
+	return nil
+}
+
+// Run checks.
+func (s *checkCmd) Run(a *app) error {
+	c, err := loadConfig(s.Config)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s is valid: %d namespaces, %d issuers, keys in %s\n", s.Config, len(c.Namespaces), len(c.Issuers), c.Keys)
+	return err
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/keys"
+)
+
+// Timeouts of the server. A page of the Web UI sends 200 small requests; the largest request is 16 MiB.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
+	drainTimeout      = 10 * time.Second // for requests under way when the server is told to stop
+	maxHeaderBytes    = 64 << 10         // two tokens of 8 KiB, and room
+)
+
+// serve answers until ctx ends, and then until the requests under way are done.
+func serve(ctx context.Context, c *loaded, b *built, log *slog.Logger) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen: %s is taken by another program: stop it, or choose another port", c.Listen)
+	}
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	front := &front{codec: b.handler, ring: b.ring, audit: b.audit, log: log}
+	server := &http.Server{
+		Handler:           front,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	scheme := "http"
+	if c.certificate != nil {
+		scheme = "https"
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*c.certificate}}
+	} else if c.InsecureAllowPlaintextHTTP {
+		log.Warn("insecureAllowPlaintextHTTP: tokens and plaintext are not encrypted by this server")
+	}
+	ended := make(chan error, 1)
+	go func() {
+		if c.certificate != nil {
+			ended <- server.ServeTLS(listener, "", "")
+		} else {
+			ended <- server.Serve(listener)
+		}
+	}()
+	log.Info("listening", "addr", listener.Addr().String(), "url", scheme+"://"+listener.Addr().String(), "namespaces", len(c.Namespaces))
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	front.stopping.Store(true)
+	log.Info("stopping", "drain", drainTimeout)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		log.Warn("stopped with requests under way", "error", err)
+		return server.Close()
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// front puts the health checks beside the codec protocol. There is no ServeMux: it would redirect //decode.
+type front struct {
+	codec    http.Handler
+	ring     interface{ Status() []keys.KeysetStatus }
+	audit    *audit.Log
+	log      *slog.Logger
+	stopping atomic.Bool
+}
+
+// ServeHTTP implements [http.Handler]. GET /healthz says that the process runs, GET /readyz whether it can decode.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case get && r.URL.Path == "/healthz":
+		writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
+	case get && r.URL.Path == "/readyz":
+		f.ready(w, r)
+	default:
+		f.codec.ServeHTTP(w, r)
+	}
+}
+
+// readiness is the body of /readyz. It names nothing that a stranger should not know.
+type readiness struct {
+	Ready    bool `json:"ready"`
+	Stopping bool `json:"stopping,omitempty"`
+	Audit    bool `json:"audit"`   // can be written
+	Keysets  int  `json:"keysets"` // in memory; the server does not start without all of them
+	// OldestRefreshSeconds is the time since the least fresh keyset was read. Keys stay in use through an outage of the
+	// key store, so its growth is an alarm and not a reason to send requests elsewhere.
+	OldestRefreshSeconds int `json:"oldestRefreshSeconds"`
+}
+
+func (f *front) ready(w http.ResponseWriter, r *http.Request) {
+	state := readiness{Stopping: f.stopping.Load(), Audit: true}
+	if err := f.audit.Check(); err != nil {
+		state.Audit = false
+		f.log.WarnContext(r.Context(), "not ready: the audit log cannot be written", "error", err)
+	}
+	for _, k := range f.ring.Status() {
+		state.Keysets++
+		state.OldestRefreshSeconds = max(state.OldestRefreshSeconds, int(time.Since(k.Fresh).Seconds()))
+	}
+	state.Ready = state.Audit && !state.Stopping
+	status := http.StatusOK
+	if !state.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, state)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone: nobody is left to tell
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/keys"
+)
+
+type status []keys.KeysetStatus
+
+func (s status) Status() []keys.KeysetStatus { return s }
+
+func readyz(t *testing.T, f *front) (int, readiness) {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	f.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	var state readiness
+	if err := json.Unmarshal(rec.Body.Bytes(), &state); err != nil {
+		t.Fatalf("%v: %s", err, rec.Body)
+	}
+	return rec.Code, state
+}
+
+func TestReadinessFollowsTheAuditLogAndTheStopAndReportsTheKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log, err := audit.OpenFile(filepath.Join(dir, "audit.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	now := time.Now()
+	f := &front{ring: status{{Fresh: now.Add(-time.Minute)}, {Fresh: now.Add(-time.Hour), Error: "store is away"}}, audit: log, log: slog.New(slog.DiscardHandler)}
+	if code, got := readyz(t, f); code != http.StatusOK || !got.Ready || !got.Audit || got.Keysets != 2 || got.OldestRefreshSeconds < 3599 || got.OldestRefreshSeconds > 3660 {
+		t.Errorf("with everything in order: %d %+v; an old refresh is no reason to stop decoding", code, got)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if code, got := readyz(t, f); code != http.StatusServiceUnavailable || got.Ready || got.Audit {
+		t.Errorf("without an audit log: %d %+v", code, got)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.stopping.Store(true)
+	if code, got := readyz(t, f); code != http.StatusServiceUnavailable || got.Ready || !got.Audit || !got.Stopping {
+		t.Errorf("while stopping: %d %+v", code, got)
+	}
+}
+
+func TestHealthChecksDoNotHideTheCodecBehindThem(t *testing.T) {
+	var paths []string
+	f := &front{codec: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { paths = append(paths, r.Method+r.URL.Path) })}
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodPost, "/readyz/decode", nil),
+		httptest.NewRequest(http.MethodPost, "http://host//decode", nil),
+		httptest.NewRequest(http.MethodPost, "/healthz", nil),
+	} {
+		f.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if len(paths) != 3 || paths[1] != "POST//decode" {
+		t.Errorf("the codec got %q", paths)
+	}
+	rec := httptest.NewRecorder()
+	f.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	if rec.Code != http.StatusOK || len(paths) != 3 {
+		t.Errorf("/healthz: %d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestAStopWaitsForRequestsUnderWayAndTakesNoNewOnes(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	b := &built{handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, "decoded")
+	}), audit: audit.New(io.Discard)}
+	c := &loaded{config: config{Listen: addr}}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	logged := &watchedLog{listening: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, c, b, slog.New(slog.NewTextHandler(logged, nil))) }()
+	<-logged.listening
+
+	answer := make(chan string, 1)
+	go func() {
+		resp, err := http.Post("http://"+addr+"/decode", "application/json", nil)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		answer <- string(text)
+	}()
+	<-entered
+	stop()
+	for { // until the listener is closed
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("serve ended with a request under way: %v", err)
+	default:
+	}
+	close(release)
+	if got := <-answer; got != "decoded" {
+		t.Errorf("the request under way got %q", got)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("serve = %v, want nil after a stop", err)
+	}
+}
+
+// watchedLog tells when the server says that it listens.
+type watchedLog struct{ listening chan struct{} }
+
+func (w *watchedLog) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("msg=listening")) {
+		close(w.listening)
+	}
+	return len(p), nil
+}
