@@ -10,10 +10,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/internal/strictyaml"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/principal/verify"
 )
@@ -35,7 +34,7 @@ func loadConfig(file string) (*loaded, error) {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	c := &loaded{}
-	if err := parseConfig(data, &c.config); err != nil {
+	if err := strictyaml.Unmarshal(data, &c.config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkPolicy, c.checkNamespaces, c.checkRest} {
@@ -44,15 +43,6 @@ func loadConfig(file string) (*loaded, error) {
 		}
 	}
 	return c, nil
-}
-
-func parseConfig(data []byte, into *config) error {
-	err := yaml.UnmarshalWithOptions(data, into, yaml.Strict())
-	var bad yaml.Error
-	if errors.As(err, &bad) && bad.GetToken() != nil {
-		return fmt.Errorf("line %d: %s", bad.GetToken().Position.Line, bad.GetMessage())
-	}
-	return err
 }
 
 func (c *loaded) checkListen() error {

@@ -3,11 +3,12 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/signet-temporal/signet/internal/strictyaml"
 )
 
 // FieldError says which field of a policy is wrong and why. Field is a path such as "grants[1].actions".
@@ -26,14 +27,10 @@ func Parse(data []byte) (*Rules, error) {
 	var file struct {
 		Grants *[]Grant `yaml:"grants"`
 	}
-	err := yaml.UnmarshalWithOptions(data, &file, yaml.Strict())
-	var bad yaml.Error
-	switch {
-	case errors.As(err, &bad):
-		return nil, fmt.Errorf("line %d: %s", bad.GetToken().Position.Line, firstLine(bad.GetMessage()))
-	case err != nil && !errors.Is(err, io.EOF):
-		return nil, fmt.Errorf("not valid YAML: %s", firstLine(err.Error()))
-	case file.Grants == nil:
+	if err := strictyaml.Unmarshal(data, &file); err != nil {
+		return nil, err
+	}
+	if file.Grants == nil {
 		return nil, &FieldError{"grants", `the list of grants is required ("grants: []" grants nothing)`}
 	}
 	rules, err := New(*file.Grants)
@@ -61,9 +58,4 @@ func lineOf(data []byte, field string) int {
 		field = field[:max(0, strings.LastIndexAny(field, ".["))]
 	}
 	return 0
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }

@@ -2,14 +2,14 @@ package keyconfig
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/signet-temporal/signet/internal/strictyaml"
 )
 
 // Load reads the `keys:` section of a YAML file and checks it. The section is read strictly; what else stands in the
@@ -22,7 +22,7 @@ func Load(file string) (Config, error) {
 	}
 	c, err := parseKeys(text)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", file, oneLine(err))
+		return Config{}, fmt.Errorf("%s: %w", file, strictyaml.OneLine(err))
 	}
 	if err := c.Check(); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", file, err)
@@ -64,17 +64,4 @@ func section(document ast.Node, name string) (ast.Node, error) {
 		return member.Value, nil
 	}
 	return nil, fmt.Errorf("has no section %q, or an empty one: name the key store in it", name)
-}
-
-// oneLine keeps of a YAML error the place and the message; its own text shows lines of the file.
-func oneLine(err error) error {
-	var problem yaml.Error
-	if !errors.As(err, &problem) {
-		return errors.New(strings.Join(strings.Fields(err.Error()), " "))
-	}
-	message := problem.GetMessage()
-	if token := problem.GetToken(); token != nil {
-		return fmt.Errorf("line %d: %s", token.Position.Line, message)
-	}
-	return errors.New(message)
 }
