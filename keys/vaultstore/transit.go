@@ -1,0 +1,125 @@
+package vaultstore
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// EncryptWithContext implements keys.KEK: it wraps plaintext with the Transit key, bound to associatedData, the
+// keyset's name. Neither may be empty. The result is Transit's own text ("vault:v1:…").
+//
+// The Transit key is read before every call, because encrypting with a key that does not exist creates it when the
+// token has the capability, and because a key that is not derived would ignore the name. Wrapping is rare; one more
+// call does not matter.
+func (s *Store) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
+	if len(plaintext) == 0 || len(associatedData) == 0 {
+		return nil, errors.New("wrapping a key: the key and the keyset's name must not be empty")
+	}
+	if err := s.checkTransitKey(ctx); err != nil {
+		return nil, fmt.Errorf("wrapping a key: %w", err)
+	}
+	c := call{path: s.opts.TransitMount + "/encrypt/" + s.opts.TransitKey, capability: "update"}
+	data, err := s.put(ctx, c, map[string]any{
+		"plaintext": base64.StdEncoding.EncodeToString(plaintext),
+		"context":   base64.StdEncoding.EncodeToString(associatedData),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wrapping a key: %w", s.explainTransit(c, err))
+	}
+	ciphertext, _ := data["ciphertext"].(string)
+	if !strings.HasPrefix(ciphertext, "vault:v") {
+		return nil, fmt.Errorf("wrapping a key: Vault answered at %q without a ciphertext: check that no proxy changes its answers", c.path)
+	}
+	return []byte(ciphertext), nil
+}
+
+// DecryptWithContext implements keys.KEK: it unwraps what EncryptWithContext made under the same associatedData. An
+// answer without a plaintext is an error, never an empty key.
+//
+// A worker holds "update" on the decrypt path and nothing else of Transit, so it cannot read whether the key is
+// derived. It finds out by what that is for: the first ciphertext that opens under its own name is sent once more
+// under another name, and a key that opens it again ignores the name and is refused. Before that is known no
+// plaintext is returned. This needs no further permission and does not depend on the wording of an answer.
+func (s *Store) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	if len(ciphertext) == 0 || len(associatedData) == 0 {
+		return nil, errors.New("unwrapping a key: the wrapped key and the keyset's name must not be empty")
+	}
+	plaintext, err := s.decrypt(ctx, ciphertext, associatedData)
+	if err != nil {
+		return nil, fmt.Errorf("unwrapping a key: %w", err)
+	}
+	if s.derived.Load() {
+		return plaintext, nil
+	}
+	otherName := append([]byte("not-"), associatedData...)
+	switch _, err := s.decrypt(ctx, ciphertext, otherName); {
+	case err == nil:
+		return nil, fmt.Errorf("unwrapping a key: %w", s.notDerived())
+	case !isStatus(err, http.StatusBadRequest):
+		return nil, fmt.Errorf("unwrapping a key: checking that the Transit key is derived: %w", err)
+	}
+	s.derived.Store(true)
+	return plaintext, nil
+}
+
+func (s *Store) decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	c := call{path: s.opts.TransitMount + "/decrypt/" + s.opts.TransitKey, capability: "update"}
+	data, err := s.put(ctx, c, map[string]any{
+		"ciphertext": string(ciphertext),
+		"context":    base64.StdEncoding.EncodeToString(associatedData),
+	})
+	if err != nil {
+		return nil, s.explainTransit(c, err)
+	}
+	encoded, _ := data["plaintext"].(string)
+	plaintext, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(plaintext) == 0 { // the decoder's error quotes none of the plaintext, but stays out all the same
+		return nil, say(nil, "Vault answered at %q without a plaintext: check that no proxy changes its answers", c.path)
+	}
+	return plaintext, nil
+}
+
+// checkTransitKey reads the Transit key and refuses one that is missing, not derived, or cannot encrypt.
+func (s *Store) checkTransitKey(ctx context.Context) error {
+	c := call{path: s.opts.TransitMount + "/keys/" + s.opts.TransitKey, capability: "read"}
+	raw, err := s.get(ctx, c, nil)
+	if isStatus(err, http.StatusNotFound) && namesNoError(err) {
+		// Engines of other types say the same.
+		if e := s.checkTransitMount(ctx); e != nil {
+			return e
+		}
+		return say(err, "%s", s.missingKey())
+	}
+	if err != nil {
+		return s.explainTransit(c, err)
+	}
+	var key struct {
+		Derived    *bool `json:"derived"`
+		Encryption bool  `json:"supports_encryption"`
+		Convergent bool  `json:"convergent_encryption"`
+	}
+	if err := json.Unmarshal(raw, &key); err != nil || key.Derived == nil {
+		return say(nil, "Vault's answer at %q describes no Transit key: check transitMount %q", c.path, s.opts.TransitMount)
+	}
+	if !*key.Derived || !key.Encryption {
+		return s.notDerived()
+	}
+	if key.Convergent {
+		return say(nil, "Transit key %q uses convergent encryption, which shows when two keys are equal: use a key created with derived=true alone", s.opts.TransitKey)
+	}
+	s.derived.Store(true)
+	return nil
+}
+
+func (s *Store) missingKey() string {
+	return fmt.Sprintf("Vault has no Transit key %q: create it with: vault write -f %s/keys/%s derived=true", s.opts.TransitKey, s.opts.TransitMount, s.opts.TransitKey)
+}
+
+func (s *Store) notDerived() error {
+	return say(nil, "Transit key %q is not derived, so it would open a key under any keyset's name: create another with: vault write -f %s/keys/NAME derived=true", s.opts.TransitKey, s.opts.TransitMount)
+}
