@@ -65,6 +65,24 @@ func TestTheLibrarysModuleStaysLean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	reasons, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := 0
+	for line := range strings.SplitSeq(string(text), "\n") {
+		path, _, ok := strings.Cut(strings.TrimSpace(line), " v")
+		if !ok || !strings.HasPrefix(line, "\t") || strings.HasSuffix(line, "// indirect") {
+			continue
+		}
+		direct++
+		if !strings.Contains(string(reasons), "`"+path+"`") {
+			t.Errorf("docs/dependencies.md gives no reason for %s", path)
+		}
+	}
+	if direct < 5 {
+		t.Errorf("only %d direct requirements found in go.mod", direct)
+	}
 	for _, heavy := range []string{"go.temporal.io/server", "hashicorp/vault ", "temporalio/ui-server", "chromedp", "zitadel"} {
 		if strings.Contains(string(text), heavy) {
 			t.Errorf("go.mod requires %s", heavy)
