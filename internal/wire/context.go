@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -37,11 +36,11 @@ func parseContext(raw []byte) (Outer, error) {
 	if len(raw) > MaxContext {
 		return Outer{}, malformed(MetadataContext + " is too long")
 	}
-	rest, ok := bytes.CutPrefix(raw, []byte(`{"v":`))
+	rest, ok := strings.CutPrefix(string(raw), `{"v":`) // one copy, of which scope and workflow are parts
 	if !ok {
 		return Outer{}, malformed(MetadataContext + ` does not begin with {"v":`)
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(`1,"ns":`)); !ok {
+	if rest, ok = strings.CutPrefix(rest, `1,"ns":`); !ok {
 		if isLaterVersion(rest) {
 			return Outer{}, ErrVersion
 		}
@@ -51,22 +50,22 @@ func parseContext(raw []byte) (Outer, error) {
 	if o.Scope, rest, ok = parseString(rest); !ok {
 		return Outer{}, malformed(`"ns" is not a string in canonical form`)
 	}
-	if after, found := bytes.CutPrefix(rest, []byte(`,"wf":`)); found {
+	if after, found := strings.CutPrefix(rest, `,"wf":`); found {
 		if o.Workflow, rest, ok = parseString(after); !ok {
 			return Outer{}, malformed(`"wf" is not a string in canonical form`)
 		}
 	}
-	if string(rest) != "}" {
+	if rest != "}" {
 		return Outer{}, malformed(MetadataContext + " has members that format v1 does not have")
 	}
 	return o, nil
 }
 
 // isLaterVersion: a whole number of 2 or more, followed by the end of the member. Anything else is malformed.
-func isLaterVersion(rest []byte) bool {
-	digits := bytes.IndexAny(rest, ",}")
-	return digits > 0 && digits < 10 && rest[0] != '0' && string(rest[:digits]) != "1" &&
-		bytes.Trim(rest[:digits], "0123456789") == nil
+func isLaterVersion(rest string) bool {
+	digits := strings.IndexAny(rest, ",}")
+	return digits > 0 && digits < 10 && rest[0] != '0' && rest[:digits] != "1" &&
+		strings.Trim(rest[:digits], "0123456789") == ""
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -94,12 +93,12 @@ func shortEscape(c byte) byte {
 }
 
 // parseString reads one non-empty string in canonical form from the front of in.
-func parseString(in []byte) (s string, rest []byte, ok bool) {
-	if len(in) == 0 || in[0] != '"' {
-		return "", nil, false
+func parseString(in string) (s, rest string, ok bool) {
+	if in == "" || in[0] != '"' {
+		return "", "", false
 	}
-	if end := bytes.IndexAny(in[1:], "\"\\") + 1; end > 1 && in[end] == '"' && !bytes.ContainsFunc(in[1:end], isControl) {
-		return string(in[1:end]), in[end+1:], utf8.Valid(in[1:end]) // nothing is escaped: almost always
+	if end := strings.IndexAny(in[1:], "\"\\") + 1; end > 1 && in[end] == '"' && !strings.ContainsFunc(in[1:end], isControl) {
+		return in[1:end], in[end+1:], utf8.ValidString(in[1:end]) // nothing is escaped: almost always
 	}
 	var out []byte
 	for i := 1; i < len(in); {
@@ -107,24 +106,24 @@ func parseString(in []byte) (s string, rest []byte, ok bool) {
 		case c == '"':
 			return string(out), in[i+1:], len(out) > 0 && utf8.Valid(out)
 		case c < 0x20:
-			return "", nil, false
+			return "", "", false
 		case c == '\\':
 			plain, n := unescape(in[i:])
 			if n == 0 {
-				return "", nil, false
+				return "", "", false
 			}
 			out, i = append(out, plain), i+n
 		default:
 			out, i = append(out, c), i+1
 		}
 	}
-	return "", nil, false
+	return "", "", false
 }
 
 func isControl(r rune) bool { return r < 0x20 }
 
 // unescape reads one escape and returns its byte and its length, or length 0 if the canonical form has no such escape.
-func unescape(in []byte) (plain byte, n int) {
+func unescape(in string) (plain byte, n int) {
 	if len(in) < 2 {
 		return 0, 0
 	}
@@ -134,7 +133,7 @@ func unescape(in []byte) (plain byte, n int) {
 	if i := strings.IndexByte("btnfr", in[1]); i >= 0 {
 		return "\b\t\n\f\r"[i], 2
 	}
-	if len(in) < 6 || string(in[1:4]) != "u00" {
+	if len(in) < 6 || in[1:4] != "u00" {
 		return 0, 0
 	}
 	high, low := strings.IndexByte("01", in[4]), strings.IndexByte(hexDigits, in[5])
