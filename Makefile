@@ -5,7 +5,8 @@ TOOL    = go tool -modfile=tools/go.mod
 .PHONY: demo test unit parts check bench fuzz vuln
 
 demo: # ARGS=--once checks and ends; ARGS=--vault uses a real Vault
-	cd demo && go run . $(ARGS)
+	@echo "compiling the demo; the first time this takes a minute or two"
+	@cd demo && go build -o ../.parts/demo . && exec ../.parts/demo $(ARGS)
 
 test: parts
 	$(TOOL) gotestsum --format pkgname --raw-command -- sh tools/test.sh $(MODULES)

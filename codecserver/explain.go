@@ -8,19 +8,19 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 )
 
-// mark stands in the metadata of an explanation and as the first member of its JSON. The second is what is left of it
+// mark stands in the metadata of an explanation and as a member of its JSON. The second is what is left of it
 // when the Web UI fills a form with a decoded payload and sends the form to /encode.
 const mark = "signet-explanation"
 
 // explanation is the JSON that a person sees in place of a payload. It holds nothing that the person did not send.
 type explanation struct {
-	Mark      string `json:"signet-explanation"` // "v1"
-	Message   string `json:"message"`
+	Message   string `json:"message"` // first: the Web UI's one-line preview shows the beginning
 	Reason    string `json:"reason"`
 	Namespace string `json:"namespace,omitempty"`
 	Caller    string `json:"caller,omitempty"`
 	Contact   string `json:"contact,omitempty"`
 	RequestID string `json:"requestId"`
+	Mark      string `json:"signet-explanation"` // "v1"
 }
 
 func (h *Handler) explain(q *request, it *item) *commonpb.Payload {

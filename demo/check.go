@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/signet-temporal/signet/codecserver/audit"
+)
+
+// check proves what the demo shows, one "ok:" line for each promise. The error says what leaked.
+func (d *demo) check(ctx context.Context) error {
+	d.out.title("Checks")
+	s, err := d.readStored(ctx)
+	if err != nil {
+		return err
+	}
+	payloads, err := s.payloads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, promise := range []func() (string, error){
+		func() (string, error) { return checkSealed(s, payloads) },
+		func() (string, error) { return checkFiles(d.temporal.Files()) },
+		func() (string, error) { return d.checkAlice(payloads) },
+		func() (string, error) { return d.checkBob(payloads) },
+		func() (string, error) { return d.checkAudit(len(payloads)) },
+	} {
+		kept, err := promise()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(d.out.w, d.out.green("ok:")+" "+kept)
+	}
+	return nil
+}
+
+// checkSealed: no payload that Temporal's API gives out is in clear, nor is a secret anywhere else in its answers.
+func checkSealed(s *stored, payloads []found) (string, error) {
+	for _, f := range payloads {
+		m := f.payload.GetMetadata()
+		if string(m["encoding"]) != "binary/encrypted" || len(m["encryption-context"]) == 0 {
+			return "", fmt.Errorf("leak: a payload of %s is not sealed: its encoding is %q", f.where, m["encoding"])
+		}
+	}
+	for _, message := range s.messages {
+		b, err := proto.Marshal(message)
+		if err != nil {
+			return "", err
+		}
+		if secret := leak(b); secret != "" {
+			return "", fmt.Errorf("leak: Temporal's API gives out %q in a %s", secret, message.ProtoReflect().Descriptor().Name())
+		}
+	}
+	return fmt.Sprintf("all %d payloads in %d events, 2 descriptions and the list of workflows are sealed", len(payloads), len(s.events)), nil
+}
+
+// checkFiles: no secret is in the files of Temporal's database, while what is not secret is.
+func checkFiles(files []string) (string, error) {
+	var size int
+	complete := false
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("read Temporal's database: %w", err)
+		}
+		if secret := leak(b); secret != "" {
+			return "", fmt.Errorf("leak: Temporal's database file %s holds %q", file, secret)
+		}
+		size += len(b)
+		complete = complete || bytes.Contains(b, []byte(workflowID))
+	}
+	if !complete {
+		return "", fmt.Errorf("the workflow id %s is not in Temporal's database files: these are the wrong files, or nothing was stored", workflowID)
+	}
+	return fmt.Sprintf("none of the %d planted secrets is in the %d bytes of Temporal's %d database files, in clear or as base64", len(secrets()), size, len(files)), nil
+}
+
+// leak returns the first secret that b holds, as it is or as base64, or "".
+func leak(b []byte) string {
+	for _, secret := range secrets() {
+		if bytes.Contains(b, []byte(secret)) {
+			return secret
+		}
+		for _, encoded := range base64Forms(secret) {
+			if bytes.Contains(b, []byte(encoded)) {
+				return secret + " (as base64)"
+			}
+		}
+	}
+	return ""
+}
+
+// base64Forms returns what secret looks like inside base64 text, wherever in that text it begins: three forms, less the
+// characters at either end that its neighbours decide.
+func base64Forms(secret string) []string {
+	var forms []string
+	for before := range 3 {
+		text := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), secret...))
+		from := (before*8 + 5) / 6
+		to := (before + len(secret)) * 8 / 6
+		forms = append(forms, text[from:to])
+	}
+	return forms
+}
+
+// checkAlice: who may read gets every payload opened, and all secrets are there. That the payloads open says that they
+// are sealed indeed, not only labelled; and that the secrets are found says that the other checks look for the right ones.
+func (d *demo) checkAlice(payloads []found) (string, error) {
+	opened, err := d.alice.sees(only(payloads)...)
+	if err != nil {
+		return "", err
+	}
+	var all strings.Builder
+	for i, p := range opened {
+		e, explained := explanationOf(p)
+		if explained || p.GetMetadata()["encryption-context"] != nil {
+			return "", fmt.Errorf("%s may read and was not shown a payload of %s: %s", d.alice, payloads[i].where, e.Message)
+		}
+		all.Write(p.GetData())
+	}
+	for _, secret := range secrets() {
+		if !strings.Contains(all.String(), secret) {
+			return "", fmt.Errorf("%q was planted and %s does not see it in any payload", secret, d.alice)
+		}
+	}
+	return fmt.Sprintf("%s, logged in, gets all %d payloads opened by signet-server, and every secret is there", d.alice, len(opened)), nil
+}
+
+// checkBob: who may not read gets an explanation for every payload and nothing of what is in it.
+func (d *demo) checkBob(payloads []found) (string, error) {
+	answers, err := d.bob.sees(only(payloads)...)
+	if err != nil {
+		return "", err
+	}
+	for i, p := range answers {
+		if secret := leak(p.GetData()); secret != "" {
+			return "", fmt.Errorf("leak: signet-server shows %s %q from %s", d.bob, secret, payloads[i].where)
+		}
+		if e, ok := explanationOf(p); !ok || e.Reason != "not-granted" {
+			return "", fmt.Errorf("leak: %s may not read, and for a payload of %s gets something else than the explanation", d.bob, payloads[i].where)
+		}
+	}
+	return fmt.Sprintf("%s, logged in, gets an explanation in place of each of them", d.bob), nil
+}
+
+// checkAudit: every look of either is on record, with who, what of which workflow, and by which rule.
+func (d *demo) checkAudit(payloads int) (string, error) {
+	records, err := readAudit(d.auditFile)
+	if err != nil {
+		return "", err
+	}
+	allowed, denied := 0, 0
+	for _, r := range records {
+		switch {
+		case r.Decision == audit.Allow && r.Subject == d.alice.name && r.Rule != "" && r.Namespace == namespace && r.Key != "":
+			allowed++
+		case r.Decision == audit.Deny && r.Subject == d.bob.name && r.Rule == "" && r.Claimed != nil && r.Claimed.Namespace == namespace:
+			denied++
+		default:
+			return "", fmt.Errorf("the audit log has a record that nobody caused: %s of %q, reason %q", r.Decision, r.Subject, r.Reason)
+		}
+	}
+	if allowed < payloads || denied < payloads {
+		return "", fmt.Errorf("the audit log is incomplete: %d allowed and %d denied for %d payloads each", allowed, denied, payloads)
+	}
+	b, err := os.ReadFile(d.auditFile)
+	if err != nil {
+		return "", err
+	}
+	if secret := leak(b); secret != "" {
+		return "", errors.New("leak: the audit log holds " + secret)
+	}
+	return fmt.Sprintf("the audit log has %d records: %d allowed to %s, %d denied to %s", len(records), allowed, d.alice.name, denied, d.bob.name), nil
+}
+
+func only(all []found) []*commonpb.Payload {
+	var payloads []*commonpb.Payload
+	for _, f := range all {
+		payloads = append(payloads, f.payload)
+	}
+	return payloads
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/signet-temporal/signet/tools/parts"
+)
+
+// serverConfig is the configuration of signet-server: who vouches for people, who may read what, and where that is
+// recorded. What the policy does not grant is denied.
+func (d *demo) serverConfig() string {
+	return fmt.Sprintf(`listen: 127.0.0.1:%d
+tls:
+  cert: %q
+  key: %q
+issuers:
+  - issuer: %q
+    audiences: [%s]
+    idTokenAudiences: [%s]
+namespaces:
+  - name: %s
+keys: %s
+cors:
+  origins: [%q, "http://localhost:%d"]
+mode: explain
+contact: Ask the privacy officer of the clinic, privacy@clinic.example.
+audit:
+  file: %q
+policy:
+  grants:
+    - name: nurses-read-intakes
+      issuer: %q
+      groups: [%s]
+      namespaces: [%s]
+      actions: [decode]
+`, d.options.server.number, d.cert.CertFile, d.cert.KeyFile, d.issuer, codecAudience, uiClientID, namespace, d.keys.server,
+		d.uiURL(), d.options.ui.number, d.auditFile, d.issuer, d.alice.group, namespace)
+}
+
+// startServer writes the configuration, starts signet-server, and returns when it is ready.
+func (d *demo) startServer(ctx context.Context) (string, error) {
+	config := filepath.Join(d.dir, "signet-server.yaml")
+	if err := os.WriteFile(config, []byte(d.serverConfig()), 0o600); err != nil {
+		return "", err
+	}
+	logFile, err := os.Create(filepath.Join(d.dir, "signet-server.log"))
+	if err != nil {
+		return "", err
+	}
+	defer logFile.Close() // the process has it open on its own
+	cmd := exec.Command(d.binary("signet-server"), "--config", config)
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	if err := d.options.server.release(); err != nil {
+		return "", err
+	}
+	done, err := startWithMe(cmd)
+	if err != nil {
+		return "", err
+	}
+	d.onClose("stop signet-server", func() error { return stop(cmd, done) })
+	d.running = append(d.running, program{"signet-server", done})
+	return d.codecURL, d.awaitServer(ctx, done, logFile.Name())
+}
+
+func (d *demo) awaitServer(ctx context.Context, done <-chan struct{}, logFile string) error {
+	client, err := parts.HTTPClient(d.cert.CAFile)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if isReady(ctx, client, d.codecURL+"/readyz") {
+			return nil
+		}
+		select {
+		case <-done:
+			said, _ := os.ReadFile(logFile) // what it said is all there is to report
+			return fmt.Errorf("it ended at once: %s", said)
+		case <-ctx.Done():
+			return fmt.Errorf("not ready in time: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func isReady(ctx context.Context, client *http.Client, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	return res.Body.Close() == nil && res.StatusCode == http.StatusOK
+}
+
+// startWithMe starts a program that ends with this one, also when this one is killed, where the system can do that. The
+// channel is closed when the program has ended.
+func startWithMe(cmd *exec.Cmd) (<-chan struct{}, error) {
+	endWithParent(cmd)
+	started, done := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // on Linux the parent is the thread
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended stands in cmd.ProcessState
+			close(done)
+		}
+	}()
+	return done, <-started
+}
+
+// stop asks the program to end, and kills it when that takes too long.
+func stop(cmd *exec.Cmd, done <-chan struct{}) error {
+	if cmd.Process.Signal(os.Interrupt) != nil {
+		_ = cmd.Process.Kill() // no such signal on this system, or it has ended
+	}
+	select {
+	case <-done:
+		return nil
+	case <-time.After(15 * time.Second):
+		_ = cmd.Process.Kill()
+		<-done
+		return errors.New("killed, for it did not end")
+	}
+}
