@@ -6,25 +6,19 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/signet-temporal/signet/e2e/stack"
+	"github.com/signet-temporal/signet/tools/parts"
 )
 
-// vaultBinary is the path of Vault's server, which takes the flags of "vault server".
+// vaultBinary is the path of Vault's server, which takes the flags of "vault server". It is built if it is missing.
 func vaultBinary(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs("../../.parts/vault")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("the Vault server is not built: %v", err)
-	}
-	return path
+	return stack.Ensure(t, parts.VaultServer).Vault
 }
 
 // startVault starts a Vault in development mode (in memory, unsealed, KV v2 at secret/) and stops it when the test

@@ -1,0 +1,93 @@
+package history_test
+
+import (
+	"strings"
+	"testing"
+
+	commonpb "go.temporal.io/api/common/v1"
+	sdk "go.temporal.io/sdk/converter"
+
+	"github.com/signet-temporal/signet"
+	"github.com/signet-temporal/signet/e2e/stack"
+)
+
+// TestCiphertextMovedElsewhereIsRefused: whoever may write to Temporal but has no key takes the sealed input of one
+// workflow and gives it to another one, to another namespace, to another workflow's activity and as a signal. It opens
+// nowhere but where it was sealed for.
+func TestCiphertextMovedElsewhereIsRefused(t *testing.T) {
+	s := stack.Start(t, stack.Options{WithoutOIDC: true})
+	executed := &calls{}
+	executed.start(t, s, "payments", s.Plugin(t, nil, signet.Options{}))
+	// The worker of orders holds the keys of payments as well: it is not for want of a key that it refuses.
+	executed.start(t, s, "orders", s.Plugin(t, nil, signet.Options{AcceptKeysets: []string{"ns/payments"}}))
+	payments, orders := s.ClientWith(t, "payments"), s.ClientWith(t, "orders")
+
+	run, err := s.Client(t, "payments", signet.Options{}).ExecuteWorkflow(t.Context(), startOptions("victim"), executed.Echo, "pay mallory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Get(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	stolen := sdk.NewRawValue(fetch(t, payments, "victim", "").GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads()[0])
+	before, activities := executed.workflows.Load(), executed.activities.Load()
+
+	if _, err := payments.ExecuteWorkflow(t.Context(), startOptions("other"), "Echo", stolen); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := orders.ExecuteWorkflow(t.Context(), startOptions("victim"), "Echo", stolen); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Client(t, "payments", signet.Options{}).ExecuteWorkflow(t.Context(), startOptions("signalled"), executed.Collect, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := payments.SignalWorkflow(t.Context(), "signalled", "", "one", stolen); err != nil {
+		t.Fatal(err)
+	}
+	fc := failureConverter(t, s.DefaultRing(t), "payments")
+	_, why := taskFailed(t, payments, "other", fc)
+	says(t, "another workflow", why, `sealed for workflow "victim", found in workflow "other"`)
+	_, why = taskFailed(t, payments, "signalled", fc)
+	says(t, "a signal", why, `sealed for workflow "victim", found in workflow "signalled"`)
+	_, why = taskFailed(t, orders, "victim", failureConverter(t, s.DefaultRing(t), "orders"))
+	says(t, "another namespace", why, `sealed for scope "payments"`)
+	stillOpen(t, payments, "other")
+	stillOpen(t, payments, "signalled")
+	stillOpen(t, orders, "victim")
+
+	options := startOptions("relayed")
+	options.TaskQueue = "relay"
+	relayed, err := startRelay(t, s, "payments").ExecuteWorkflow(t.Context(), options, Relay, stolen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := relayed.Get(t.Context(), nil); err == nil {
+		t.Error("the activity of another workflow ran on it")
+	}
+	if w, a := executed.workflows.Load()-before, executed.activities.Load()-activities; w != 0 || a != 0 {
+		t.Errorf("%d workflows and %d activities ran on stolen input", w, a)
+	}
+
+	// Its context rewritten to fit: now it is authentic for nobody.
+	forged := &commonpb.Payload{Metadata: map[string][]byte{}, Data: stolen.Payload().GetData()}
+	for key, value := range stolen.Payload().GetMetadata() {
+		forged.Metadata[key] = value
+	}
+	forged.Metadata["encryption-context"] = []byte(`{"v":1,"ns":"payments","wf":"forged"}`)
+	if _, err := payments.ExecuteWorkflow(t.Context(), startOptions("forged"), "Echo", sdk.NewRawValue(forged)); err != nil {
+		t.Fatal(err)
+	}
+	_, why = taskFailed(t, payments, "forged", fc)
+	says(t, "a forged context", why, "payload is not authentic")
+	if got := why.Error(); strings.Contains(got, "sealed for") {
+		t.Errorf("the answer to a forgery says more than that it is one: %s", got)
+	}
+	stillOpen(t, payments, "forged")
+}
+
+func says(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: the error is %v, want it to say %s", what, err, want)
+	}
+}
