@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -38,7 +39,10 @@ func (h *Handler) fail(q *request, err error) {
 // refuse answers the whole request with what follows from r.
 func (h *Handler) refuse(q *request, r reason, detail string) {
 	o := r.outcome()
-	h.fail(q, &problem{o.status, o.code, string(r) + ": " + detail})
+	if !strings.HasPrefix(detail, string(r)) { // an authenticator's error begins with it
+		detail = string(r) + ": " + detail
+	}
+	h.fail(q, &problem{o.status, o.code, detail})
 }
 
 func (h *Handler) logDone(q *request, items []*item) {

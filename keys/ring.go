@@ -122,7 +122,7 @@ type Ring struct {
 }
 
 // NewRing loads every keyset that o names and returns when each key that may open is unwrapped. A missing keyset is an
-// error at once, matching [ErrNotFound]; any other failure is retried until ctx is done, or for 30 seconds if ctx has
+// error at once, matching [ErrNotFound], and so is a misconfigured store; any other failure is retried until ctx is done, or for 30 seconds if ctx has
 // no deadline, and then returned. ctx bounds only the loading; [Ring.Close] ends the ring.
 func NewRing(ctx context.Context, store Fetcher, kek Unwrapper, o RingOptions) (*Ring, error) {
 	if store == nil || kek == nil {

@@ -111,7 +111,8 @@ func retryDelay(failures int, longest time.Duration) time.Duration {
 	return d - rand.N(d/2+1)
 }
 
-// load refreshes until it succeeds, ctx is done, or the store is sure that there is no such keyset.
+// load refreshes until it succeeds, ctx is done, or no retry can help: the store is sure that there is no such keyset, or
+// says of its error, by a method Misconfigured() bool, that somebody has to change something first.
 func (m *member) load(ctx context.Context) error {
 	var cause error
 	for failures := 1; ; failures++ {
@@ -122,6 +123,10 @@ func (m *member) load(ctx context.Context) error {
 		if errors.Is(err, ErrNotFound) {
 			return &ringError{fmt.Sprintf("keyset %q not found: create it with \"signet keyset create %[1]s\"", m.name), err}
 		}
+		var lasting interface{ Misconfigured() bool }
+		if errors.As(err, &lasting) && lasting.Misconfigured() {
+			return fmt.Errorf("loading keyset %q: %w", m.name, err)
+		}
 		if cause == nil || ctx.Err() == nil { // an attempt cut short says less than the one before
 			cause = err
 		}
@@ -130,9 +135,16 @@ func (m *member) load(ctx context.Context) error {
 		case <-retry.C:
 		case <-ctx.Done():
 			retry.Stop()
-			return fmt.Errorf("loading keyset %q: gave up after %d attempts (%w): %w", m.name, failures, ctx.Err(), cause)
+			return fmt.Errorf("loading keyset %q: gave up after %s (%w): %w", m.name, attempts(failures), ctx.Err(), cause)
 		}
 	}
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "one attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
 }
 
 // refresh reads the document once and applies it. Errors are noted for status and logged.
@@ -163,7 +175,7 @@ func (m *member) refresh(ctx context.Context) error {
 func (m *member) apply(ctx context.Context) error {
 	doc, version, err := m.store.Fetch(ctx, m.name)
 	if err != nil {
-		return fmt.Errorf("fetching keyset %q: %w", m.name, err)
+		return err // it names the keyset
 	}
 	old := m.now.Load()
 	if old.complete && version == old.version {

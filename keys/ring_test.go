@@ -621,6 +621,22 @@ func TestNewRingFailsAtOnceForAMissingKeyset(t *testing.T) {
 	})
 }
 
+// misconfigured is what a store says of a mount that is not there.
+type misconfigured struct{ error }
+
+func (misconfigured) Misconfigured() bool { return true }
+
+func TestNewRingFailsAtOnceForAMisconfiguredStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, began := new(keystest.Store), time.Now()
+		store.SetError(misconfigured{errors.New("no engine at secrt")})
+		_, err := keys.NewRing(t.Context(), store, keystest.NewKEK(t), keys.RingOptions{Keysets: []string{name}})
+		if err == nil || !strings.Contains(err.Error(), "no engine at secrt") || !strings.Contains(err.Error(), name) || time.Since(began) > 0 {
+			t.Errorf("after %s: %v; want the store's error at once", time.Since(began), err)
+		}
+	})
+}
+
 func TestNewRingOutlastsAShortOutageAndNamesALongOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, kek := new(keystest.Store), keystest.NewKEK(t)

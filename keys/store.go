@@ -22,8 +22,9 @@ type Version string
 // Store keeps keyset documents. Implementations are safe for concurrent use, also by other processes, and pass
 // keystest.TestStore.
 type Store interface {
-	// Fetch returns the keyset and the version it was read at. The caller owns the result. The error matches
-	// [ErrNotFound] when the store is sure that there is none.
+	// Fetch returns the keyset and the version it was read at. The caller owns the result. The error names the keyset;
+	// it matches [ErrNotFound] when the store is sure that there is none, and has a method Misconfigured() bool that
+	// returns true when a retry is pointless.
 	Fetch(ctx context.Context, name string) (*Keyset, Version, error)
 	// Replace stores k if the stored version is still old; with old "" it creates. It returns the new version, or an
 	// error that matches [ErrConflict] and changes nothing. k is checked first and not retained.

@@ -31,7 +31,7 @@ type loaded struct {
 func loadConfig(file string) (*loaded, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, fmt.Errorf("reading the configuration: %w: name a YAML file that this user may read", err)
 	}
 	c := &loaded{}
 	if err := strictyaml.Unmarshal(data, &c.config); err != nil {
@@ -59,7 +59,7 @@ func (c *loaded) checkListen() error {
 	case c.TLS.Cert != "":
 		pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
 		if err != nil {
-			return fmt.Errorf("tls: loading certificate and key: %w", err)
+			return fmt.Errorf("tls: loading certificate and key: %w: give two PEM files that belong together", err)
 		}
 		c.certificate = &pair
 	case !isLoopback(host) && !c.InsecureAllowPlaintextHTTP:
@@ -129,7 +129,7 @@ func (c *loaded) loadPolicy() error {
 	}
 	data, err := os.ReadFile(c.Policy.File)
 	if err != nil {
-		return fmt.Errorf("policy.file: %w", err)
+		return fmt.Errorf("policy.file: %w: give the path of the policy file", err)
 	}
 	if c.rules, err = policy.Parse(data); err != nil {
 		return fmt.Errorf("policy.file: %s: %w", c.Policy.File, err)

@@ -57,7 +57,7 @@ func TestEveryErrorOfTheCustodianIsOneLineThatSaysWhatToDo(t *testing.T) {
 	oneLine(t, "bad name", s.SignetRun(t, "keyset", "create", "/ns"), 2, `name`)
 	oneLine(t, "wrong KV mount", s.SignetRun(t, "keyset", "status", "ns/payments", "--kv-mount=nowhere"), 1, `nowhere.*(mount|policy)`)
 	oneLine(t, "KV version 1", s.SignetRun(t, "keyset", "create", "ns/new", "--kv-mount=kv1"), 1, `kv1.*(version|mount|policy)`)
-	oneLine(t, "wrong Transit mount", s.SignetRun(t, "keyset", "create", "ns/new", "--transit-mount=nowhere"), 1, `check transitMount .*policy.*"nowhere/keys/signet"`)
+	oneLine(t, "wrong Transit mount", s.SignetRun(t, "keyset", "create", "ns/new", "--transit-mount=nowhere"), 1, `transitMount, --transit-mount.*policy.*"nowhere/keys/signet"`)
 	oneLine(t, "wrong Transit key", s.SignetRun(t, "keyset", "create", "ns/new", "--transit-key=nothing"), 1, `transitKey.*policy.*"transit/keys/nothing"`)
 	oneLine(t, "Transit key that is not derived", run(s.Vault.Token, s.Vault.Address, "keyset", "create", "ns/new", "--transit-key=underived"), 1, `underived.*derived=true`)
 	oneLine(t, "token without the policy", run(stranger, s.Vault.Address, "keyset", "status", "ns/payments"), 1, `polic`)

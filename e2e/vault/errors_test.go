@@ -27,8 +27,8 @@ func TestAWrongKVMountIsNeverANotFound(t *testing.T) {
 		status      int
 		want        string
 	}{
-		{"missing", "secrt", v.Client, 404, `Vault has no KV v2 engine at "secrt": check kvMount`},
-		{"missing, to a narrow token", "secrt", narrow, 403, `no engine at "secrt", or the token may use nothing in it: check kvMount`},
+		{"missing", "secrt", v.Client, 404, `Vault has no KV v2 engine at "secrt": check the KV mount (kvMount, --kv-mount)`},
+		{"missing, to a narrow token", "secrt", narrow, 403, `no engine at "secrt", or the token may use nothing in it: check the KV mount (kvMount, --kv-mount)`},
 		{"KV v1", "old", v.Client, 0, `"old" is KV version 1`},
 		{"KV v1, to a narrow token", "old", narrow, 0, `"old" is KV version 1`},
 		{"Transit", "transit", v.Client, 404, `no KV v2 engine at "transit" but one of type "transit"`},

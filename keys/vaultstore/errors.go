@@ -14,16 +14,26 @@ import (
 
 // problem is a one-line error, often over a cause whose own text has several lines.
 type problem struct {
-	text  string
-	cause error
+	text    string
+	cause   error
+	passing bool // Vault or the network may recover by itself
 }
 
 func (p *problem) Error() string { return p.text }
 func (p *problem) Unwrap() error { return p.cause }
 
+// Misconfigured reports that somebody has to change something before a retry can help: a mount, a policy, a token. A
+// keys.Ring that starts does not wait for that.
+func (p *problem) Misconfigured() bool { return !p.passing }
+
 // say makes an error of one line. cause is what errors.As finds behind it; nil for none.
 func say(cause error, format string, args ...any) error {
 	return &problem{text: oneLine(fmt.Sprintf(format, args...)), cause: cause}
+}
+
+// sayPassing is say for what may pass by itself.
+func sayPassing(cause error, format string, args ...any) error {
+	return &problem{text: oneLine(fmt.Sprintf(format, args...)), cause: cause, passing: true}
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
@@ -74,7 +84,7 @@ func (s *Store) explain(c call, err error) error {
 	case errors.As(err, &own):
 		return err
 	case !errors.As(err, &answer):
-		return say(err, "calling Vault at %q: %v", c.path, err)
+		return sayPassing(err, "calling Vault at %q: %v", c.path, err)
 	case invalidToken(err):
 		return say(err, "Vault refuses the token as invalid, expired or revoked: log in again or set a new token")
 	case answer.StatusCode == http.StatusForbidden && s.client.Token() == "":
@@ -100,17 +110,17 @@ func explainState(address string, err error) error {
 	switch {
 	case answer.StatusCode == http.StatusServiceUnavailable && saysInAnswer(err, "Vault is sealed"):
 		// A Vault that was never initialized says the same.
-		return say(err, "Vault at %s is sealed (or new): unseal it with: vault operator unseal", address)
+		return sayPassing(err, "Vault at %s is sealed (or new): unseal it with: vault operator unseal", address)
 	case saysInAnswer(err, "HTTP request to an HTTPS server"):
 		return say(err, "Vault at %s serves TLS: use https:// in its address", address)
 	case answer.StatusCode == http.StatusTooManyRequests:
-		return say(err, "Vault at %s throttles this client (%s): wait, or raise the rate limit quota", address, reasons(answer))
+		return sayPassing(err, "Vault at %s throttles this client (%s): wait, or raise the rate limit quota", address, reasons(answer))
 	case saysInAnswer(err, "local node not active"):
-		return say(err, "Vault at %s is a standby that cannot reach an active node: check the cluster", address)
+		return sayPassing(err, "Vault at %s is a standby that cannot reach an active node: check the cluster", address)
 	case answer.StatusCode == http.StatusPreconditionFailed:
-		return say(err, "Vault at %s is a standby that lags behind its active node: try again", address)
+		return sayPassing(err, "Vault at %s is a standby that lags behind its active node: try again", address)
 	case answer.StatusCode >= 500:
-		return say(err, "Vault at %s fails (%d: %s): see its server log", address, answer.StatusCode, reasons(answer))
+		return sayPassing(err, "Vault at %s fails (%d: %s): see its server log", address, answer.StatusCode, reasons(answer))
 	}
 	return nil
 }
@@ -132,13 +142,13 @@ func explainNetwork(address string, err error) error {
 	var host x509.HostnameError
 	switch {
 	case errors.Is(err, context.Canceled):
-		return say(err, "the call to Vault was cancelled")
+		return sayPassing(err, "the call to Vault was cancelled")
 	case errors.Is(err, context.DeadlineExceeded):
-		return say(err, "Vault at %s did not answer in time: check the address, the network and Vault's load", address)
+		return sayPassing(err, "Vault at %s did not answer in time: check the address, the network and Vault's load", address)
 	case errors.As(err, &authority):
 		return say(err, "Vault at %s has a certificate of an unknown authority: set its CA certificate (caCert or VAULT_CACERT)", address)
 	case errors.As(err, &host):
 		return say(err, "Vault at %s has a certificate for another name (%v): correct the address or set VAULT_TLS_SERVER_NAME", address, host)
 	}
-	return say(err, "Vault at %s cannot be reached: %v: check the address and that Vault runs", address, err)
+	return sayPassing(err, "Vault at %s cannot be reached: %v: check the address and that Vault runs", address, err)
 }

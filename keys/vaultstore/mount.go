@@ -45,11 +45,11 @@ func (s *Store) checkKV(ctx context.Context) error {
 	}
 	switch {
 	case m.Path != at+"/":
-		return say(nil, "Vault has no KV v2 engine at %q, but one of type %q at %q: check kvMount", at, m.Type, strings.TrimSuffix(m.Path, "/"))
+		return say(nil, "Vault has no KV v2 engine at %q, but one of type %q at %q: check the KV mount (kvMount, --kv-mount)", at, m.Type, strings.TrimSuffix(m.Path, "/"))
 	case m.Type != "kv" && m.Type != "generic":
-		return say(nil, "Vault has no KV v2 engine at %q but one of type %q: check kvMount", at, m.Type)
+		return say(nil, "Vault has no KV v2 engine at %q but one of type %q: check the KV mount (kvMount, --kv-mount)", at, m.Type)
 	case m.Options["version"] != "2":
-		return say(nil, "Vault's engine at %q is KV version 1, which has no check-and-set: check kvMount, or upgrade it with: vault kv enable-versioning %s", at, at)
+		return say(nil, "Vault's engine at %q is KV version 1, which has no check-and-set: check the KV mount (kvMount, --kv-mount), or upgrade it with: vault kv enable-versioning %s", at, at)
 	}
 	s.kv2.Store(true)
 	return nil
@@ -62,7 +62,7 @@ func (s *Store) checkTransitMount(ctx context.Context) error {
 		return err
 	}
 	if m.Path != at+"/" || m.Type != "transit" {
-		return say(nil, "Vault has no Transit engine at %q but one of type %q at %q: check transitMount", at, m.Type, strings.TrimSuffix(m.Path, "/"))
+		return say(nil, "Vault has no Transit engine at %q but one of type %q at %q: check the Transit mount (transitMount, --transit-mount)", at, m.Type, strings.TrimSuffix(m.Path, "/"))
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (s *Store) explainKV(ctx context.Context, c call, err error) error {
 	if noHandler || (isStatus(err, http.StatusForbidden) && !invalidToken(err)) {
 		switch e := s.checkKV(ctx); {
 		case noHandler && isStatus(e, http.StatusForbidden):
-			return say(err, "Vault has no KV v2 engine at %q: check kvMount", s.opts.KVMount)
+			return say(err, "Vault has no KV v2 engine at %q: check the KV mount (kvMount, --kv-mount)", s.opts.KVMount)
 		case e != nil:
 			return say(err, "%v", e)
 		}
@@ -87,7 +87,7 @@ func (s *Store) explainTransit(c call, err error) error {
 	key, at := s.opts.TransitKey, s.opts.TransitMount
 	switch {
 	case isStatus(err, http.StatusNotFound):
-		return say(err, "Vault has no Transit engine at %q: check transitMount, or enable it with: vault secrets enable -path=%s transit", at, at)
+		return say(err, "Vault has no Transit engine at %q: check the Transit mount (transitMount, --transit-mount), or enable it with: vault secrets enable -path=%s transit", at, at)
 	case isStatus(err, http.StatusBadRequest) && saysInAnswer(err, "encryption key not found"):
 		return say(err, "%s", s.missingKey())
 	case isStatus(err, http.StatusBadRequest) && saysInAnswer(err, "message authentication failed"):
@@ -95,7 +95,7 @@ func (s *Store) explainTransit(c call, err error) error {
 	case isStatus(err, http.StatusBadRequest) && saysInAnswer(err, "too old"):
 		return say(err, "Transit key %q no longer opens the version it was wrapped with: lower min_decryption_version, rewrap, then raise it again", key)
 	case isStatus(err, http.StatusForbidden) && !invalidToken(err) && s.client.Token() != "":
-		return say(err, "Vault denied permission: check transitMount and transitKey, and that the token's policy grants %q on path %q", c.capability, c.path)
+		return say(err, "Vault denied permission: check the Transit mount and key (transitMount, --transit-mount; transitKey, --transit-key), and that the token's policy grants %q on path %q", c.capability, c.path)
 	}
 	return s.explain(c, err)
 }

@@ -29,7 +29,7 @@ func TestOnlyAKV2EngineSaysThatThereIsNoKeyset(t *testing.T) {
 		{"never there", nothingThere, kv2Mount, 0, ""},
 		{"deleted", deletedDoc, noSuchMount, 0, ""},
 		{"KV v1", nothingThere, kv1Mount, 0, `"secret" is KV version 1`},
-		{"no engine", noSuchMount, preflightNo, 404, `Vault has no KV v2 engine at "secret": check kvMount`},
+		{"no engine", noSuchMount, preflightNo, 404, `Vault has no KV v2 engine at "secret": check the KV mount (kvMount, --kv-mount)`},
 		{"no engine or no permission", denied, preflightNo, 403, `no engine at "secret", or the token may use nothing in it`},
 		{"no permission", denied, kv2Mount, 403, `must grant "read" on path "secret/data/signet/keysets/ns/a"`},
 		{"token refused", tokenRefused, tokenRefused, 403, "log in again"},

@@ -104,7 +104,7 @@ func (s *Store) checkTransitKey(ctx context.Context) error {
 		Convergent bool  `json:"convergent_encryption"`
 	}
 	if err := json.Unmarshal(raw, &key); err != nil || key.Derived == nil {
-		return say(nil, "Vault's answer at %q describes no Transit key: check transitMount %q", c.path, s.opts.TransitMount)
+		return say(nil, "Vault's answer at %q describes no Transit key: check the Transit mount (transitMount, --transit-mount) %q", c.path, s.opts.TransitMount)
 	}
 	if !*key.Derived || !key.Encryption {
 		return s.notDerived()
