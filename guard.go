@@ -2,11 +2,17 @@ package signet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	commandpb "go.temporal.io/api/command/v1"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/proxy"
+	"go.temporal.io/api/serviceerror"
+	updatepb "go.temporal.io/api/update/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,16 +24,29 @@ import (
 // guard is the last look at a request before it leaves: it refuses one that carries a payload which is not sealed. It
 // changes nothing, so that it may run again for every retry.
 //
-// Headers pass: nothing seals them yet (docs/threat-model.md). Search attributes pass: the server must read them.
-func guard(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+// Three kinds of payload pass. Headers: nothing seals them yet (docs/threat-model.md). Search attributes: the server must
+// read them. And what the SDK only sends back as the server sent it: refusing that would hold up a workflow because of
+// somebody else's plaintext.
+type guard struct {
+	allowPlaintext bool
+}
+
+// Marks in the context of a visit: inside a part that the server has sent before; inside a command to continue as new.
+type (
+	echo      struct{}
+	continued struct{}
+)
+
+func (g guard) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	message, ok := req.(proto.Message)
-	if !ok || !strings.HasPrefix(method, "/temporal.api.workflowservice.") {
+	if !ok || !strings.HasPrefix(method, "/temporal.api.workflowservice.") || g.echoes(message) {
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
 	err := proxy.VisitPayloads(ctx, message, proxy.VisitPayloadsOptions{
 		SkipSearchAttributes: true,
+		ContextHook:          g.enter,
 		Visitor: func(at *proxy.VisitPayloadsContext, payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
-			if _, header := at.Parent.(*commonpb.Header); header {
+			if passes(at) {
 				return payloads, nil
 			}
 			for _, p := range payloads {
@@ -44,10 +63,58 @@ func guard(ctx context.Context, method string, req, reply any, cc *grpc.ClientCo
 	return invoke(ctx, method, req, reply, cc, opts...)
 }
 
+func (g guard) enter(ctx context.Context, part proto.Message) (context.Context, error) {
+	switch part.(type) {
+	case *commandpb.ContinueAsNewWorkflowExecutionCommandAttributes:
+		return context.WithValue(ctx, continued{}, true), nil
+	case *commonpb.Memo:
+		if ctx.Value(continued{}) != nil { // the SDK hands the stored memo on, byte for byte
+			return context.WithValue(ctx, echo{}, true), nil
+		}
+	}
+	if g.echoes(part) {
+		return context.WithValue(ctx, echo{}, true), nil
+	}
+	return ctx, nil
+}
+
+// echoes reports whether part holds what the server sent: the request of an update that is accepted or rejected, and,
+// during a migration, a schedule that is saved as it was described (sdk internal_schedule_client.go).
+func (g guard) echoes(part proto.Message) bool {
+	switch part.(type) {
+	case *updatepb.Acceptance, *updatepb.Rejection:
+		return true
+	case *workflowservice.UpdateScheduleRequest:
+		return g.allowPlaintext
+	}
+	return false
+}
+
+func passes(at *proxy.VisitPayloadsContext) bool {
+	_, header := at.Parent.(*commonpb.Header)
+	return header || at.Value(echo{}) != nil
+}
+
+// guarded reports whether the guard stands in front of a connection: it asks through it for what the guard refuses. The
+// context is over before the call begins, so that nothing is sent where there is no guard.
+func guarded(c client.Client) bool {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	probe := &commonpb.Payload{Metadata: map[string][]byte{wire.MetadataEncoding: []byte("json/plain")}}
+	_, err := c.WorkflowService().StartWorkflowExecution(over, &workflowservice.StartWorkflowExecutionRequest{
+		Memo: &commonpb.Memo{Fields: map[string]*commonpb.Payload{"probe": probe}},
+	})
+	var refused *serviceerror.InvalidArgument
+	return errors.As(err, &refused) && strings.HasPrefix(refused.Message, refusal)
+}
+
+// refusal begins the message of [unsealed].
+const refusal = "signet: refused to send"
+
 // unsealed is a status that the SDK does not retry. It says where, not what.
 func unsealed(method string, parent proto.Message) error {
 	call := method[strings.LastIndexByte(method, '/')+1:]
 	where := parent.ProtoReflect().Descriptor().Name()
 	return status.Error(codes.InvalidArgument, fmt.Sprintf(
-		"signet: refused to send %s: a payload in its %s is not sealed: look for the error that sealing it gave, or for a raw call to the service", call, where))
+		refusal+" %s: a payload in its %s is not sealed: look for the error that sealing it gave, or for a raw call to the service", call, where))
 }

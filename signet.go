@@ -21,7 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
 
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/converter"
@@ -58,9 +58,9 @@ type Plugin struct {
 	//lint:ignore U1000 the SDK requires it: the interface has an unexported method
 	clientBase
 	workerBase
-	keys       converter.Keys
-	options    Options
-	configured atomic.Bool // a client has this plugin
+	keys    converter.Keys
+	options Options
+	guard   grpc.DialOption // nil if it is turned off
 }
 
 // Both bases are called PluginBase; a struct can embed them only under names of their own.
@@ -82,7 +82,11 @@ func NewPlugin(keys converter.Keys, options Options) (*Plugin, error) {
 	if keys == nil {
 		return nil, errors.New("signet: no keys: give a ring made by keys.NewRing")
 	}
-	return &Plugin{keys: keys, options: options}, nil
+	p := &Plugin{keys: keys, options: options}
+	if !options.AllowUnsealedRequests {
+		p.guard = grpc.WithChainUnaryInterceptor(guard{allowPlaintext: options.AllowPlaintext}.intercept)
+	}
+	return p, nil
 }
 
 // Name implements the SDK's plugin interfaces. The server shows it with the worker.
@@ -100,33 +104,43 @@ func (p *Plugin) ConfigureClient(_ context.Context, o client.PluginConfigureClie
 		return err
 	}
 	o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter = dc, fc
-	if !p.options.AllowUnsealedRequests {
+	if p.guard != nil {
 		connection := &o.ClientOptions.ConnectionOptions
-		connection.DialOptions = append(connection.DialOptions[:len(connection.DialOptions):len(connection.DialOptions)],
-			grpc.WithChainUnaryInterceptor(guard))
+		connection.DialOptions = append(slices.Clip(connection.DialOptions), p.guard)
 	}
-	p.configured.Store(true)
 	return nil
 }
 
-// NewClient implements client.Plugin. It refuses options that a later plugin changed so that they no longer seal.
+// NewClient implements client.Plugin. It refuses options that a later plugin changed so that they no longer seal, and a
+// client made from an existing one whose connection has no guard.
 func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions, next func(context.Context, client.PluginNewClientOptions) error) error {
+	if o.ClientOptions.DataConverter == nil || o.ClientOptions.FailureConverter == nil {
+		return errUndone
+	}
 	probe, err := o.ClientOptions.DataConverter.ToPayload("probe")
 	if err != nil {
 		return fmt.Errorf("signet: the data converter cannot seal: %w", err)
 	}
 	failure := o.ClientOptions.FailureConverter.ErrorToFailure(errors.New("probe"))
 	if !wire.Sealed(probe.GetMetadata()) || !wire.Sealed(failure.GetEncodedAttributes().GetMetadata()) {
-		return errors.New("signet: a plugin after signet replaced or wrapped the data converter or the failure converter: put signet last in client.Options.Plugins")
+		return errUndone
+	}
+	if p.guard != nil && o.FromExisting == nil && !slices.Contains(o.ClientOptions.ConnectionOptions.DialOptions, p.guard) {
+		return errUndone
+	}
+	if p.guard != nil && o.FromExisting != nil && !guarded(o.FromExisting) {
+		return errors.New("signet: the existing client's connection has no guard against unsealed requests: give the plugin to that client as well, or set signet.Options.AllowUnsealedRequests")
 	}
 	return next(ctx, o)
 }
 
+var errUndone = errors.New("signet: a plugin after signet replaced or wrapped the data converter, the failure converter or the dial options: put signet last in client.Options.Plugins")
+
 // ConfigureWorker implements worker.Plugin. It refuses a worker whose panic policy would turn a missing key into a failed
-// workflow, and one whose client does not seal. The SDK turns the error into a panic of worker.New.
+// workflow, and one that got the plugin without its client, which then would not seal. The SDK turns the error into a panic of worker.New.
 func (p *Plugin) ConfigureWorker(_ context.Context, o worker.PluginConfigureWorkerOptions) error {
-	if !p.configured.Load() {
-		return errors.New("signet: the worker's client does not seal: put the plugin into client.Options.Plugins, workers get it from there")
+	if slices.Contains(o.WorkerOptions.Plugins, worker.Plugin(p)) {
+		return errors.New("signet: a worker seals with its client's data converter: put the plugin into client.Options.Plugins, not into worker.Options.Plugins")
 	}
 	if o.WorkerOptions.WorkflowPanicPolicy != worker.BlockWorkflow {
 		return errors.New("signet: WorkflowPanicPolicy must be worker.BlockWorkflow (the default): with FailWorkflow a key that is missing for a moment fails the workflow for good")

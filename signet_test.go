@@ -3,11 +3,15 @@ package signet
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	commandpb "go.temporal.io/api/command/v1"
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
+	protocolpb "go.temporal.io/api/protocol/v1"
+	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/converter"
@@ -16,6 +20,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/internal/wire"
@@ -148,6 +154,7 @@ func TestAPluginThatUndoesSealingIsFound(t *testing.T) {
 		},
 	} {
 		undone := o
+		undone.ConnectionOptions.DialOptions = slices.Clone(o.ConnectionOptions.DialOptions)
 		undo(&undone)
 		called = false
 		if err := p.NewClient(t.Context(), client.PluginNewClientOptions{ClientOptions: undone}, next); err == nil || called {
@@ -158,19 +165,16 @@ func TestAPluginThatUndoesSealingIsFound(t *testing.T) {
 
 func TestAWorkerThatWouldFailWorkflowsIsRefused(t *testing.T) {
 	p := newPlugin(t, Options{}, "ns/default")
-	ask := func(policy worker.WorkflowPanicPolicy) error {
-		return p.ConfigureWorker(t.Context(), worker.PluginConfigureWorkerOptions{WorkerOptions: &worker.Options{WorkflowPanicPolicy: policy}})
+	ask := func(o worker.Options) error {
+		return p.ConfigureWorker(t.Context(), worker.PluginConfigureWorkerOptions{WorkerOptions: &o})
 	}
-	if err := ask(worker.BlockWorkflow); err == nil || !strings.Contains(err.Error(), "client.Options.Plugins") {
-		t.Errorf("a worker whose client does not seal: %v", err)
+	if err := ask(worker.Options{Plugins: []worker.Plugin{p}}); err == nil || !strings.Contains(err.Error(), "client.Options.Plugins") {
+		t.Errorf("a worker that has the plugin without its client: %v", err)
 	}
-	if err := configure(p, &client.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := ask(worker.BlockWorkflow); err != nil {
+	if err := ask(worker.Options{}); err != nil {
 		t.Error(err)
 	}
-	if err := ask(worker.FailWorkflow); err == nil || !strings.Contains(err.Error(), "BlockWorkflow") {
+	if err := ask(worker.Options{WorkflowPanicPolicy: worker.FailWorkflow}); err == nil || !strings.Contains(err.Error(), "BlockWorkflow") {
 		t.Errorf("FailWorkflow: %v", err)
 	}
 }
@@ -204,6 +208,8 @@ func TestTheGuardRefusesWhatIsNotSealed(t *testing.T) {
 	}
 	plain := &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"SECRET"`)}
 	fields := map[string]*commonpb.Payload{"k": plain}
+	const complete = "/temporal.api.workflowservice.v1.WorkflowService/RespondWorkflowTaskCompleted"
+	asked := &updatepb.Request{Input: &updatepb.Input{Name: "u", Args: &commonpb.Payloads{Payloads: []*commonpb.Payload{plain}}}}
 	const start = "/temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecution"
 	for _, tc := range []struct {
 		name, method string
@@ -215,6 +221,12 @@ func TestTheGuardRefusesWhatIsNotSealed(t *testing.T) {
 		{"plain memo", start, &workflowservice.StartWorkflowExecutionRequest{Memo: &commonpb.Memo{Fields: fields}}, false},
 		{"header", start, &workflowservice.StartWorkflowExecutionRequest{Header: &commonpb.Header{Fields: fields}}, true},
 		{"search attribute", start, &workflowservice.StartWorkflowExecutionRequest{SearchAttributes: &commonpb.SearchAttributes{IndexedFields: fields}}, true},
+		{"update handed back", complete, answer(t, &updatepb.Rejection{RejectedRequest: asked}), true},
+		{"update taken", complete, answer(t, &updatepb.Acceptance{AcceptedRequest: asked}), true},
+		{"update's own answer", complete, answer(t, &updatepb.Response{Outcome: &updatepb.Outcome{Value: &updatepb.Outcome_Success{Success: &commonpb.Payloads{Payloads: []*commonpb.Payload{plain}}}}}), false},
+		{"memo handed on", complete, goesOn(&commandpb.ContinueAsNewWorkflowExecutionCommandAttributes{Memo: &commonpb.Memo{Fields: fields}}), true},
+		{"input of the next run", complete, goesOn(&commandpb.ContinueAsNewWorkflowExecutionCommandAttributes{Input: &commonpb.Payloads{Payloads: []*commonpb.Payload{plain}}}), false},
+		{"schedule", "/temporal.api.workflowservice.v1.WorkflowService/UpdateSchedule", &workflowservice.UpdateScheduleRequest{Memo: &commonpb.Memo{Fields: fields}}, false},
 		{"other service", "/temporal.api.operatorservice.v1.OperatorService/X", &workflowservice.StartWorkflowExecutionRequest{Memo: &commonpb.Memo{Fields: fields}}, true},
 	} {
 		sent := false
@@ -222,17 +234,42 @@ func TestTheGuardRefusesWhatIsNotSealed(t *testing.T) {
 			sent = true
 			return nil
 		}
-		err := guard(t.Context(), tc.method, tc.request, nil, nil, invoke)
+		err := guard{}.intercept(t.Context(), tc.method, tc.request, nil, nil, invoke)
 		if sent != tc.sent || (err == nil) != tc.sent {
 			t.Errorf("%s: sent %v, %v", tc.name, sent, err)
 		}
-		if err != nil && (status.Code(err) != codes.InvalidArgument || strings.Contains(err.Error(), "SECRET") || !strings.Contains(err.Error(), "StartWorkflowExecution")) {
+		if err != nil && (status.Code(err) != codes.InvalidArgument || strings.Contains(err.Error(), "SECRET") || !strings.Contains(err.Error(), tc.method[strings.LastIndexByte(tc.method, '/')+1:])) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
+	}
+	sent := false
+	invoke := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+		sent = true
+		return nil
+	}
+	schedule := &workflowservice.UpdateScheduleRequest{Memo: &commonpb.Memo{Fields: fields}}
+	if err := (guard{allowPlaintext: true}).intercept(t.Context(), "/temporal.api.workflowservice.v1.WorkflowService/UpdateSchedule", schedule, nil, nil, invoke); err != nil || !sent {
+		t.Errorf("a schedule saved during a migration: %v", err)
 	}
 	off := newPlugin(t, Options{AllowUnsealedRequests: true}, "ns/default")
 	o = client.Options{}
 	if err := configure(off, &o); err != nil || len(o.ConnectionOptions.DialOptions) != 0 {
 		t.Errorf("switched off: %v, %d dial options", err, len(o.ConnectionOptions.DialOptions))
 	}
+}
+
+// answer is a completed workflow task that carries one message of the update protocol.
+func answer(t *testing.T, message proto.Message) *workflowservice.RespondWorkflowTaskCompletedRequest {
+	t.Helper()
+	body, err := anypb.New(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &workflowservice.RespondWorkflowTaskCompletedRequest{Messages: []*protocolpb.Message{{Id: "m", Body: body}}}
+}
+
+func goesOn(attributes *commandpb.ContinueAsNewWorkflowExecutionCommandAttributes) *workflowservice.RespondWorkflowTaskCompletedRequest {
+	return &workflowservice.RespondWorkflowTaskCompletedRequest{Commands: []*commandpb.Command{{
+		Attributes: &commandpb.Command_ContinueAsNewWorkflowExecutionCommandAttributes{ContinueAsNewWorkflowExecutionCommandAttributes: attributes},
+	}}}
 }

@@ -109,8 +109,8 @@ func TestSealingAllocatesLittle(t *testing.T) {
 		codec := c.WithSerializationContext(sdk.WorkflowSerializationContext{WorkflowID: "order-1234567890123"})
 		_, key, _ := keys.Primary("ns/default")
 		plaintext, associated := make([]byte, proto.Size(p[0])+1), make([]byte, 120)
-		base := testing.AllocsPerRun(200, func() { _, _ = key.Encrypt(plaintext, associated) })
-		ours := testing.AllocsPerRun(200, func() { _, _ = codec.Encode(p) })
+		base := leastAllocs(func() { _, _ = key.Encrypt(plaintext, associated) })
+		ours := leastAllocs(func() { _, _ = codec.Encode(p) })
 		t.Logf("%s: Tink %v, Encode %v allocations", name, base, ours)
 		if ours > base+6 {
 			t.Errorf("%s: Encode makes %v allocations, Tink's Encrypt %v: more than 6 above", name, ours, base)
@@ -118,13 +118,22 @@ func TestSealingAllocatesLittle(t *testing.T) {
 		sealed, _ := codec.Encode(p)
 		ad := []byte{}
 		ciphertext, _ := key.Encrypt(plaintext, ad)
-		base = testing.AllocsPerRun(200, func() { _, _ = key.Decrypt(ciphertext, ad) })
-		ours = testing.AllocsPerRun(200, func() { _, _ = codec.Decode(sealed) })
+		base = leastAllocs(func() { _, _ = key.Decrypt(ciphertext, ad) })
+		ours = leastAllocs(func() { _, _ = codec.Decode(sealed) })
 		t.Logf("%s: Tink %v, Decode %v allocations", name, base, ours)
 		if ours > base+7 {
 			t.Errorf("%s: Decode makes %v allocations, Tink's Decrypt %v: more than 7 above", name, ours, base)
 		}
 	}
+}
+
+// leastAllocs is the smallest number of allocations of one call: the race detector makes a sync.Pool forget at random.
+func leastAllocs(do func()) float64 {
+	least := testing.AllocsPerRun(1, do)
+	for range 100 {
+		least = min(least, testing.AllocsPerRun(1, do))
+	}
+	return least
 }
 
 func benchTypes() map[string]*tinkpb.KeyTemplate {

@@ -68,11 +68,15 @@ func TestSealingIsIdempotentAndLeavesTemporalsOwnAlone(t *testing.T) {
 	for name, p := range map[string]*commonpb.Payload{
 		"sealed":    sealed,
 		"reference": {Metadata: map[string][]byte{"encoding": []byte("json/protobuf"), "messageType": []byte("temporal.api.sdk.v1.ExternalStorageReference")}},
-		"system":    {Metadata: map[string][]byte{"__temporal_system_payload": []byte("true")}},
+		"system":    {Metadata: map[string][]byte{"encoding": []byte("binary/protobuf"), "messageType": []byte("temporal.api.nexus.v1.Request"), "__temporal_system_payload": []byte("true")}},
 	} {
 		if again, err := c.Seal(p); err != nil || again != p {
 			t.Errorf("%s: Seal = %v, %v; want the same payload", name, again, err)
 		}
+	}
+	lookalike := &commonpb.Payload{Metadata: sealed.Metadata, Data: append(append([]byte{}, sealed.Data[:5]...), "plaintext that only looks like a sealed payload"...)}
+	if again, err := c.Seal(lookalike); !errors.Is(err, ErrNotAuthentic) || again != nil {
+		t.Errorf("plaintext in the clothes of a sealed payload passed: %v, %v", again, err)
 	}
 	spoiled := proto.Clone(sealed).(*commonpb.Payload)
 	spoiled.Data = spoiled.Data[:3]
@@ -88,6 +92,7 @@ func TestEverythingElseIsSealed(t *testing.T) {
 		"null":          {Metadata: map[string][]byte{"encoding": []byte("binary/null")}},
 		"foreign":       foreign(),
 		"external":      {Data: []byte("x"), ExternalPayloads: []*commonpb.Payload_ExternalPayloadDetails{{SizeBytes: 9}}},
+		"system mark":   {Metadata: map[string][]byte{"encoding": []byte("json/plain"), "__temporal_system_payload": []byte("true")}},
 		"protobuf type": {Metadata: map[string][]byte{"encoding": []byte("binary/protobuf"), "messageType": []byte("temporal.api.sdk.v1.ExternalStorageReference")}},
 	} {
 		sealed, err := c.Seal(p)
@@ -98,6 +103,13 @@ func TestEverythingElseIsSealed(t *testing.T) {
 		if opened, err := c.Open(sealed); err != nil || !proto.Equal(opened, p) {
 			t.Errorf("%s: opened to %v, %v", name, opened, err)
 		}
+	}
+}
+
+func TestAMetadataKeyThatWouldNotOpenIsNotSealed(t *testing.T) {
+	p := &commonpb.Payload{Metadata: map[string][]byte{"\xff": []byte("x")}}
+	if sealed, err := newCodec(t, paymentKeys(t)).Seal(p); sealed != nil || !errors.Is(err, ErrMalformed) {
+		t.Errorf("Seal = %v, %v", sealed, err)
 	}
 }
 

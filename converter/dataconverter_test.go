@@ -252,7 +252,7 @@ func TestAFailureThatCannotBeSealedIsWithheld(t *testing.T) {
 	if text := f.String(); strings.Contains(text, "SECRET") {
 		t.Errorf("the failure shows %s", text)
 	}
-	if !strings.Contains(f.GetMessage(), "withheld") || !strings.Contains(f.GetMessage(), "away") || f.GetApplicationFailureInfo().GetType() != "Declined" {
+	if f.GetMessage() != "failure text withheld: it cannot be sealed (key-unavailable)" || f.GetApplicationFailureInfo().GetType() != "Declined" {
 		t.Errorf("the failure says %v", f)
 	}
 }
@@ -278,6 +278,21 @@ func TestPlaintextDetailsOfAFailureAreDroppedUnlessAllowed(t *testing.T) {
 		if err := fc.FailureToError(plain); !errors.As(err, &app) || app.Message() != "m" || app.HasDetails() != allowed {
 			t.Errorf("allowed %v: %v, details %v", allowed, err, app.HasDetails())
 		}
+	}
+}
+
+// A worker elsewhere that encodes the text of its failures and does not seal them must not hold up who called it.
+func TestUnsealedTextOfAFailureIsDroppedAndHoldsUpNobody(t *testing.T) {
+	encoding := temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{EncodeCommonAttributes: true})
+	foreign := encoding.ErrorToFailure(temporal.NewApplicationError("FORGED", "T"))
+	var app *temporal.ApplicationError
+	err := newFC(t, nil, newDC(t, paymentKeys(t))).FailureToError(foreign)
+	if !errors.As(err, &app) || app.Type() != "T" || strings.Contains(err.Error(), "FORGED") || !strings.Contains(app.Message(), "unsealed") {
+		t.Errorf("%v", err)
+	}
+	err = newFC(t, nil, newDC(t, paymentKeys(t), func(o *CodecOptions) { o.AllowPlaintext = true })).FailureToError(foreign)
+	if !errors.As(err, &app) || app.Message() != "FORGED" {
+		t.Errorf("where plaintext is allowed: %v", err)
 	}
 }
 

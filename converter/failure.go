@@ -109,12 +109,15 @@ func (f *FailureConverter) sealNode(node *failurepb.Failure) error {
 }
 
 // openNode accepts what was sealed for another workflow of the scope: a failure is handed on from child to parent, and
-// from a workflow to whoever waits for it. Details that are not sealed are dropped, not refused: the server and Nexus
-// handlers write failures of their own, and those must not block a workflow.
+// from a workflow to whoever waits for it. Text and details that are not sealed are dropped, not refused: the server, Nexus handlers
+// and workers elsewhere write failures of their own, and those must not block a workflow.
 func (f *FailureConverter) openNode(node *failurepb.Failure) error {
 	codec := f.codec.forWorkflow("")
 	if node.GetEncodedAttributes() != nil {
 		opened, err := codec.Open(node.GetEncodedAttributes())
+		if errors.Is(err, ErrNotSealed) {
+			opened, err = f.plain.ToPayload(failureText{Message: "failure text withheld: it came unsealed"})
+		}
 		if err != nil {
 			return err
 		}
@@ -165,10 +168,15 @@ func eachDetails(node *failurepb.Failure, replace func(*commonpb.Payloads) *comm
 	}
 }
 
-// withhold takes everything that could be secret out of a failure, down to its last cause.
+// withhold takes everything that could be secret out of a failure, down to its last cause. Of why it keeps the kind alone:
+// the text goes to Temporal in clear, and a cause may name addresses and paths of the key store.
 func withhold(failure *failurepb.Failure, why error) {
+	text := "failure text withheld: it cannot be sealed"
+	if ours := (*Error)(nil); errors.As(why, &ours) {
+		text += " (" + ours.Reason() + ")"
+	}
 	for node := failure; node != nil; node = node.GetCause() {
-		node.Message, node.StackTrace, node.EncodedAttributes = "failure text withheld: "+why.Error(), "", nil
+		node.Message, node.StackTrace, node.EncodedAttributes = text, "", nil
 		eachDetails(node, func(*commonpb.Payloads) *commonpb.Payloads { return nil })
 	}
 }

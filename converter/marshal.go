@@ -1,6 +1,7 @@
 package converter
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"unicode/utf8"
@@ -28,6 +29,9 @@ func appendPayload(dst []byte, p *commonpb.Payload) ([]byte, error) {
 	}
 	var few [4]string
 	for _, key := range sortedKeys(few[:0], p.GetMetadata()) {
+		if !utf8.ValidString(key) {
+			return nil, errors.New("a metadata key is not UTF-8")
+		}
 		value := p.GetMetadata()[key]
 		dst = protowire.AppendTag(dst, fieldMetadata, protowire.BytesType)
 		dst = protowire.AppendVarint(dst, uint64(entrySize(key, value))) // #nosec G115 -- a length

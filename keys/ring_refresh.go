@@ -213,6 +213,9 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 			}
 		}
 		aead, err := Unwrap(ctx, m.kek, m.name, key.ID, key.Wrapped)
+		if err == nil && k.aead != nil && !sameKey(k.aead, aead) {
+			err = fmt.Errorf("key %s of keyset %q holds other key material than before: keeping what this process has: who changed the document?", key.ID, m.name)
+		}
 		if err == nil {
 			k.aead, k.wrapped = aead, key.Wrapped
 		} else if failed == nil {
@@ -231,6 +234,17 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 		next.primary = 0
 	}
 	return next, failed
+}
+
+// sameKey reports whether one AEAD opens what the other seals. A key may be wrapped anew and never be exchanged: whoever
+// may write documents and wrap keys, but not open them, could otherwise put a key they know in the place of one in use.
+func sameKey(before, after tink.AEAD) bool {
+	probe, err := before.Encrypt([]byte("signet"), []byte("same key?"))
+	if err != nil {
+		return false
+	}
+	_, err = after.Decrypt(probe, []byte("same key?"))
+	return err == nil
 }
 
 // announce logs what the new document changed, and loudly what no custodian's step does.

@@ -13,6 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tink-crypto/tink-go/v2/aead/xaesgcm"
+	"github.com/tink-crypto/tink-go/v2/insecuresecretdataaccess"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/secretdata"
+
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/keystest"
 	"github.com/signet-temporal/signet/keys/rotate"
@@ -227,6 +232,55 @@ func rewrap(f *fixture, wrapped []byte) []byte {
 		f.Fatalf("wrapping anew: %d bytes, %v", len(anew), err)
 	}
 	return append(append(bytes.Clone(wrapped[:3]), anew...), wrapped[3+size:]...)
+}
+
+// A custodian may wrap keys and write documents. Giving the id of a key in use to a key they know must gain them nothing.
+func TestAKeyIsNeverExchangedUnderItsID(t *testing.T) {
+	inBubble(t, keys.RingOptions{}, func(f *fixture) {
+		id, before, err := f.ring.Primary(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.change(func(k *keys.Keyset) { k.Key(keys.ID(id)).Wrapped = f.wrapAs(keys.ID(id)) })
+		if err := f.ring.Refresh(f.Context()); err == nil || !strings.Contains(err.Error(), "other key material") {
+			f.Errorf("Refresh: %v", err)
+		}
+		if now, after, err := f.ring.Primary(name); err != nil || now != id || after != before {
+			f.Errorf("the key was exchanged: %08x, %v", now, err)
+		}
+		if !strings.Contains(f.log.String(), "other key material") {
+			f.Errorf("nothing in the log: %s", f.log)
+		}
+	})
+}
+
+// wrapAs wraps a new key under an id that is taken.
+func (f *fixture) wrapAs(id keys.ID) []byte {
+	f.Helper()
+	manager := keyset.NewManager()
+	params, err := xaesgcm.NewParameters(xaesgcm.VariantTink, 12)
+	if err != nil {
+		f.Fatal(err)
+	}
+	planted, err := xaesgcm.NewKey(secretdata.NewBytesFromData(make([]byte, 32), insecuresecretdataaccess.Token{}), uint32(id), params)
+	if err == nil {
+		_, err = manager.AddKey(planted)
+	}
+	if err == nil {
+		err = manager.SetPrimary(uint32(id))
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	handle, err := manager.Handle()
+	if err != nil {
+		f.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := handle.WriteWithContext(f.Context(), keyset.NewBinaryWriter(&out), f.kek, []byte(name)); err != nil {
+		f.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 func TestOutageKeepsTheKeysAndItsEndResumesRefreshing(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // The metadata of a sealed payload (spec §2). A sealed payload has these three keys and no other.
@@ -55,7 +56,9 @@ func Sealed(metadata map[string][]byte) bool {
 func Exempt(metadata map[string][]byte) bool {
 	reference := string(metadata["messageType"]) == "temporal.api.sdk.v1.ExternalStorageReference" &&
 		string(metadata[MetadataEncoding]) == "json/protobuf"
-	return reference || string(metadata["__temporal_system_payload"]) == "true"
+	system := string(metadata["__temporal_system_payload"]) == "true" &&
+		strings.HasPrefix(string(metadata["messageType"]), "temporal.api.") && string(metadata[MetadataEncoding]) == "binary/protobuf"
+	return reference || system
 }
 
 // Parse reads the outside of a sealed payload. metadata and data are those of the Temporal Payload; neither is kept.
