@@ -3,6 +3,9 @@ package codecserver
 import (
 	"errors"
 	"fmt"
+	"net/http"
+
+	commonpb "go.temporal.io/api/common/v1"
 
 	"github.com/signet-temporal/signet/codecserver/audit"
 	"github.com/signet-temporal/signet/internal/wire"
@@ -23,7 +26,7 @@ type verdict struct {
 func (v *verdict) close(r reason, detail string) { v.reason, v.detail = r, detail }
 
 func (h *Handler) decode(q *request) {
-	items, err := h.readPayloads(q)
+	items, err := h.readPayloads(q, h.limits.MaxBody)
 	if err != nil {
 		h.fail(q, err)
 		return
@@ -32,9 +35,7 @@ func (h *Handler) decode(q *request) {
 		h.judge(q, it)
 	}
 	if worst := worstOf(items); worst == nil || q.explain {
-		for _, it := range items {
-			it.open()
-		}
+		h.open(q, items)
 	}
 	h.finish(q, items)
 }
@@ -70,10 +71,47 @@ func (h *Handler) ask(q *request, v *verdict) {
 	}
 }
 
-func (it *item) open() {
-	if !it.sealed || it.reason != none {
-		return
+// open opens what judge let pass, up to Limits.MaxOpened. It counts what was opened and not what is held, so that the
+// limit bounds the work, too. As soon as one payload stays closed in a request that is all or nothing, the plaintexts
+// are let go: the rest is opened one at a time, for the record and for the reason that counts most.
+func (h *Handler) open(q *request, items []*item) {
+	var total int64
+	refused := false
+	for _, it := range items {
+		if !it.sealed || it.reason != none {
+			continue
+		}
+		if total > h.limits.MaxOpened {
+			it.close(tooLarge, "the payloads before it hold more than limits.maxOpened")
+			continue
+		}
+		it.open()
+		if total += sizeOf(it.out); total > h.limits.MaxOpened {
+			it.close(tooLarge, "with the payloads before it, it holds more than limits.maxOpened")
+			it.out = nil
+		}
+		if it.reason != none && !q.explain && !refused {
+			refused = true
+			for _, it := range items {
+				it.out = nil
+			}
+		}
+		if refused {
+			it.out = nil
+		}
 	}
+}
+
+// sizeOf is how many bytes of plaintext p holds.
+func sizeOf(p *commonpb.Payload) int64 {
+	n := len(p.GetData())
+	for key, value := range p.GetMetadata() {
+		n += len(key) + len(value)
+	}
+	return int64(n)
+}
+
+func (it *item) open() {
 	opened, err := it.ns.Codec.Open(it.payload)
 	if err == nil && opened == nil {
 		err = errors.New("the codec returned nothing")
@@ -127,14 +165,24 @@ func worstOf(items []*item) *item {
 	return worst
 }
 
+// strangerBody is how many bytes of a body are read for somebody who is not known: explaining is not worth
+// more work than that.
+const strangerBody = 256 << 10
+
 // stranger answers a request of somebody who is not known. The attempt is one record: nothing that a stranger sends is
-// worth more. A person still gets a page that renders, with the foreign payloads on it and the reason in place of ours.
+// worth more. A person still gets a page that renders, with the foreign payloads on it and the reason in place of ours,
+// unless the page is larger than what is read for somebody unknown.
 func (h *Handler) stranger(q *request, cause error) {
 	why := reasonOfStranger(cause)
 	var items []*item
 	if q.explain {
 		var err error
-		if items, err = h.readPayloads(q); err != nil {
+		items, err = h.readPayloads(q, min(h.limits.MaxBody, strangerBody))
+		var p *problem
+		switch {
+		case errors.As(err, &p) && p.status == http.StatusRequestEntityTooLarge:
+			q.explain = false
+		case err != nil:
 			h.fail(q, err)
 			return
 		}

@@ -27,7 +27,8 @@
 // allows: browsers set it and pages cannot forge it, while SDKs, the CLI and server-side JavaScript do not send it. (A
 // Sec-Fetch-Mode header proves nothing: Node's fetch sends it, too.) Every other client gets an error for the whole
 // request, in any mode, so that a worker never takes an explanation for data. An explanation is marked in the metadata
-// and in its JSON; /encode refuses whatever carries either mark, and answers with errors only.
+// and in its JSON; a caller who is not known is explained requests of up to 256 KiB, and gets a 401 for larger ones.
+// /encode refuses whatever carries either mark, and answers with errors only.
 //
 // # Errors
 //

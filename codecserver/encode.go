@@ -13,7 +13,7 @@ func (h *Handler) encode(q *request) {
 		h.fail(q, badRequest("to encode, X-Namespace must say for which namespace"))
 		return
 	}
-	items, err := h.readPayloads(q)
+	items, err := h.readPayloads(q, h.limits.MaxBody)
 	if err != nil {
 		h.fail(q, err)
 		return

@@ -24,7 +24,10 @@ type explanation struct {
 }
 
 func (h *Handler) explain(q *request, it *item) *commonpb.Payload {
-	e := explanation{Mark: "v1", Reason: string(it.reason), Namespace: it.outer.Scope, Contact: h.contact, RequestID: q.id}
+	e := explanation{Mark: "v1", Reason: string(it.reason), Namespace: it.outer.Scope, RequestID: q.id}
+	if it.reason.somebodyCanGrant() {
+		e.Contact = h.contact
+	}
 	if it.ns != nil {
 		e.Namespace = it.ns.Name
 	}
@@ -51,28 +54,37 @@ func isExplanation(p *commonpb.Payload) bool {
 	return marked || bytes.Contains(p.GetData(), []byte(mark))
 }
 
-// message is what a person reads. One text for a payload that is not authentic, whatever the cause: a server that told
+// somebodyCanGrant: asking for access helps. Against an expired login or a damaged payload it does not.
+func (r reason) somebodyCanGrant() bool {
+	switch r {
+	case notGranted, unknownNamespace, "wrong-audience", "unknown-issuer":
+		return true
+	}
+	return false
+}
+
+// message is what a person reads: what to do comes first, because the Web UI shows some fifty characters. One text for a payload that is not authentic, whatever the cause: a server that told
 // them apart would answer questions about ciphertext.
 func (r reason) message(namespace string) string {
 	switch r {
 	case "missing-token":
-		return "No login came with the request, so this payload stays sealed. Log in again; if that does not help, 'Pass access token' must be on in the Web UI's codec server settings and the codec server's address must begin with https."
+		return "Log in again: no login came with this request. If that does not help, turn on 'Pass access token' in the Web UI's codec server settings, and give the codec server an address that begins with https."
 	case "expired-token":
-		return "Your login has expired, so this payload stays sealed. Reload the page and log in again."
+		return "Reload the page and log in again: your login has expired."
 	case "wrong-audience":
-		return "Your login is valid but was not issued for this codec server, so this payload stays sealed. The administrator of the codec server must add its audience."
+		return "Your login was not issued for this codec server: its administrator must add its audience."
 	case "unknown-issuer":
-		return "Your login is from an identity provider that this codec server does not know, so this payload stays sealed."
+		return "Ask for your login to be accepted: it is from an identity provider that this codec server does not know."
 	case "token-mismatch":
-		return "The two login tokens of the request name different users, so this payload stays sealed. Log out and in again."
+		return "Log out and in again: the two tokens of this request name different users."
 	case idpUnavailable:
-		return "The identity provider cannot be reached to check your login, so this payload stays sealed. Try again in a minute."
+		return "Try again in a minute: the identity provider cannot be reached to check your login."
 	case notGranted:
-		return fmt.Sprintf("You may not decode payloads of namespace %q: no rule of the codec server's policy allows it.", namespace)
+		return fmt.Sprintf("You may not decode payloads of namespace %s: no rule of the codec server's policy allows it.", namespace)
 	case unknownNamespace:
-		return fmt.Sprintf("This payload was sealed for %q, a namespace that this codec server does not serve.", namespace)
+		return fmt.Sprintf("This codec server does not serve namespace '%s', for which this payload was sealed.", namespace)
 	case namespaceMismatch:
-		return fmt.Sprintf("This payload was sealed for namespace %q and is shown on a page of another namespace, so it stays sealed.", namespace)
+		return fmt.Sprintf("Look at this payload in namespace %s: it was sealed for that one and is shown on a page of another.", namespace)
 	case notAuthentic:
 		return "This payload is not authentic: it was changed, moved, or sealed with another key. It cannot be decoded."
 	case malformed:
@@ -82,11 +94,13 @@ func (r reason) message(namespace string) string {
 	case keyDestroyed:
 		return "The key of this payload was destroyed. It can never be decoded again."
 	case keyUnavailable:
-		return "The key of this payload is not available at the moment. Try again in a minute."
+		return "Try again in a minute: the key of this payload is not available at the moment."
+	case tooLarge:
+		return "Download fewer payloads at a time: the request holds more data than the codec server opens at once."
 	case auditUnavailable:
 		return "The audit log cannot be written, and without a record nothing is decoded. The administrator of the codec server must repair it."
 	case internal:
 		return "The codec server failed to decode this payload. Its log has the cause under the request id."
 	}
-	return "Your login could not be verified, so this payload stays sealed. Reload the page and log in again."
+	return "Reload the page and log in again: your login could not be verified."
 }

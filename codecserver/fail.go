@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // fail answers with an error: a generic word and the request id. An error that is not a problem is an internal one.
@@ -72,10 +74,14 @@ func (q *request) attrs() []slog.Attr {
 	return attrs
 }
 
-// clip keeps what a stranger wrote short in the log; slog's handlers escape the rest.
+// clip keeps what a stranger wrote short in the log, and harmless on a terminal: slog's handlers let some of the
+// characters pass that steer one or turn text around.
 func clip(s string) string {
 	if len(s) > 40 {
-		return s[:40] + "…"
+		s = s[:40] + "…"
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.QuoteToASCII(s)
 	}
 	return s
 }

@@ -205,6 +205,7 @@ func TestAHandlerIsNotMadeWithoutItsGuards(t *testing.T) {
 		"Config.Audit":                    func(c *codecserver.Config) { c.Audit = nil },
 		"Config.Mode":                     func(c *codecserver.Config) { c.Mode = 7 },
 		"Config.Limits":                   func(c *codecserver.Config) { c.Limits.MaxBody = -1 },
+		"Config.Limits: a limit":          func(c *codecserver.Config) { c.Limits.MaxOpened = -1 },
 		"Config.Namespaces: at least one": func(c *codecserver.Config) { c.Namespaces = nil },
 		"Config.Namespaces[0].Name":       func(c *codecserver.Config) { c.Namespaces = []codecserver.Namespace{{Codec: c.Namespaces[0].Codec}} },
 		"Config.Namespaces[0].Codec":      func(c *codecserver.Config) { c.Namespaces = []codecserver.Namespace{{Name: "a"}} },

@@ -43,10 +43,10 @@ type item struct {
 	verdict
 }
 
-// readPayloads reads {"payloads":[…]} within the limits: it stops at the first payload too many, so that a million
+// readPayloads reads {"payloads":[…]} of at most maxBody bytes within the limits: it stops at the first payload too many, so that a million
 // empty ones cost nothing. Members it does not know are skipped, here and inside payloads.
-func (h *Handler) readPayloads(q *request) ([]*item, error) {
-	body := http.MaxBytesReader(q.w, q.Body, h.limits.MaxBody)
+func (h *Handler) readPayloads(q *request, maxBody int64) ([]*item, error) {
+	body := http.MaxBytesReader(q.w, q.Body, maxBody)
 	items, err := h.parse(json.NewDecoder(body))
 	var tooLarge *http.MaxBytesError
 	var known *problem

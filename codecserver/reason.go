@@ -31,6 +31,7 @@ const (
 	keyDestroyed   reason = "key-destroyed"
 	keyUnavailable reason = "key-unavailable"
 	internal       reason = "internal"
+	tooLarge       reason = "too-large" // the request holds more plaintext than Limits.MaxOpened
 
 	auditUnavailable reason = "audit-unavailable"
 )
@@ -50,7 +51,7 @@ func (r reason) outcome() outcome {
 		return outcome{0, http.StatusServiceUnavailable, "unavailable"}
 	case notGranted, unknownNamespace, namespaceMismatch, requestRefused:
 		return outcome{2, http.StatusForbidden, "denied"}
-	case notAuthentic, malformed, unknownVersion, keyDestroyed:
+	case notAuthentic, malformed, unknownVersion, keyDestroyed, tooLarge:
 		return outcome{3, http.StatusUnprocessableEntity, "unreadable"}
 	case internal:
 		return outcome{4, http.StatusInternalServerError, "internal"}

@@ -68,6 +68,10 @@ const (
 type Limits struct {
 	MaxBody     int64 // bytes of a request body; default 16 MiB
 	MaxPayloads int   // payloads in a request; default 1000
+	// MaxOpened is how many bytes of plaintext, data and metadata together, one decode request opens and holds; default
+	// 64 MiB. A small sealed payload may expand to a large one, so MaxBody does not bound it. What is beyond it is
+	// "too-large", and the payload that passes it is the last one that is opened.
+	MaxOpened int64
 }
 
 // Config is what a [Handler] is made of. Namespaces, Authenticator, Policy and Audit are required: there is no default
@@ -108,7 +112,7 @@ func New(c Config) (*Handler, error) {
 		return nil, errors.New("codecserver: Config.Audit is required")
 	case c.Mode != Explain && c.Mode != Strict:
 		return nil, errors.New("codecserver: Config.Mode is neither Explain nor Strict")
-	case c.Limits.MaxBody < 0 || c.Limits.MaxPayloads < 0:
+	case c.Limits.MaxBody < 0 || c.Limits.MaxPayloads < 0 || c.Limits.MaxOpened < 0:
 		return nil, errors.New("codecserver: Config.Limits: a limit is negative")
 	}
 	cors, err := newCORS(c.CORS)
@@ -128,6 +132,9 @@ func New(c Config) (*Handler, error) {
 	}
 	if h.limits.MaxPayloads == 0 {
 		h.limits.MaxPayloads = 1000
+	}
+	if h.limits.MaxOpened == 0 {
+		h.limits.MaxOpened = 64 << 20
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

@@ -60,7 +60,7 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},
 		Mode:          c.mode,
 		Contact:       c.Contact,
-		Limits:        codecserver.Limits{MaxBody: c.Limits.MaxBodyBytes, MaxPayloads: c.Limits.MaxPayloads},
+		Limits:        codecserver.Limits{MaxBody: c.Limits.MaxBodyBytes, MaxPayloads: c.Limits.MaxPayloads, MaxOpened: c.Limits.MaxOpenedBytes},
 		Logger:        log,
 	})
 	if err != nil {

@@ -80,10 +80,13 @@ type issuerConfig struct {
 	Algorithms []string `yaml:"algorithms"`
 	// GroupsClaim is the claim with the caller's groups. Default: groups.
 	GroupsClaim string `yaml:"groupsClaim"`
-	// EmailClaim is the claim with the caller's e-mail address. Default: email.
+	// EmailClaim is the claim with the caller's e-mail address. Default: email. "email_verified" speaks about the claim
+	// email alone: the address of another claim counts only where the claim email holds the same address and is
+	// verified, or with allowUnverifiedEmail.
 	EmailClaim string `yaml:"emailClaim"`
-	// AllowUnverifiedEmail takes the address of a token that does not say "email_verified": for issuers where users
-	// cannot choose their address.
+	// AllowUnverifiedEmail takes the address of a token that does not say "email_verified", and that of an emailClaim
+	// which the claim email does not confirm; never one with "email_verified": false. For issuers where users cannot
+	// choose their address.
 	AllowUnverifiedEmail bool `yaml:"allowUnverifiedEmail"`
 	// CACert is a PEM file with the authorities that may have signed the issuer's certificate. Default: the system's.
 	CACert string `yaml:"caCert"`
@@ -124,8 +127,12 @@ type auditConfig struct {
 	Stdout bool `yaml:"stdout"`
 }
 
-// limitsConfig bounds a request; what is larger is refused with status 413.
+// limitsConfig bounds a request; a body that is larger is refused with status 413.
 type limitsConfig struct {
 	MaxBodyBytes int64 `yaml:"maxBodyBytes"` // default 16777216 (16 MiB)
 	MaxPayloads  int   `yaml:"maxPayloads"`  // default 1000
+	// MaxOpenedBytes is how much plaintext one request opens: sealed payloads are compressed, and small ones may hold
+	// much. A person sees an explanation in place of the payloads beyond it; machines get status 422. The server needs a
+	// small multiple of it in memory for each request under way. Default 67108864 (64 MiB).
+	MaxOpenedBytes int64 `yaml:"maxOpenedBytes"`
 }

@@ -200,6 +200,8 @@ func (c *loaded) checkRest() error {
 		return errors.New("limits.maxBodyBytes: it must be positive")
 	case c.Limits.MaxPayloads < 0:
 		return errors.New("limits.maxPayloads: it must be positive")
+	case c.Limits.MaxOpenedBytes < 0:
+		return errors.New("limits.maxOpenedBytes: it must be positive")
 	}
 	if i, err := codecserver.CheckOrigins(c.CORS.Origins); err != nil {
 		return fmt.Errorf("cors.origins[%d]: %w", i, err)

@@ -81,7 +81,7 @@ mode: strict
 contact: Ask.
 audit: {file: a.jsonl}
 policy: {grants: [{name: g, issuer: "https://a", groups: [x], namespaces: [payments], actions: [decode]}]}
-limits: {maxBodyBytes: 1000, maxPayloads: 10}
+limits: {maxBodyBytes: 1000, maxPayloads: 10, maxOpenedBytes: 2000}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ limits: {maxBodyBytes: 1000, maxPayloads: 10}
 	}
 	n := c.Namespaces[0]
 	if n.Scope != "s" || n.Keyset != "k/p" || n.AcceptKeysets[0] != "tenant/acme" || c.refresh != 30*time.Second || c.mode != codecserver.Strict ||
-		!c.CORS.AllowCredentials || c.Contact != "Ask." || c.Limits.MaxBodyBytes != 1000 || c.Limits.MaxPayloads != 10 || c.Audit.File != "a.jsonl" {
+		!c.CORS.AllowCredentials || c.Contact != "Ask." || c.Limits.MaxBodyBytes != 1000 || c.Limits.MaxPayloads != 10 || c.Limits.MaxOpenedBytes != 2000 || c.Audit.File != "a.jsonl" {
 		t.Errorf("loaded %+v", c.config)
 	}
 }
@@ -154,6 +154,7 @@ func TestAConfigurationThatIsIncompleteOrUnsafeNamesTheField(t *testing.T) {
 		"two audits":               {replace("{stdout: true}", "{stdout: true, file: x}"), "audit: audit.file and audit.stdout exclude"},
 		"any origin":               {good + "cors: {origins: ['*']}\n", `cors.origins[0]: "*" is not an origin`},
 		"negative limit":           {good + "limits: {maxPayloads: -1}\n", "limits.maxPayloads: "},
+		"negative limit of bytes":  {good + "limits: {maxOpenedBytes: -1}\n", "limits.maxOpenedBytes: "},
 	} {
 		t.Run(says, func(t *testing.T) {
 			got, err := load(t, c.text)

@@ -97,7 +97,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case get && r.URL.Path == "/readyz":
 		f.ready(w, r)
 	default:
-		f.codec.ServeHTTP(w, r)
+		f.serveCodec(w, r)
 	}
 }
 

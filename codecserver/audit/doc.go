@@ -5,6 +5,9 @@
 // workflow", and the answer must not depend on how a client batches. All records of a request go out in one write and
 // one fsync, before any plaintext leaves; a [Log] that cannot write returns an error and its caller shows nothing.
 //
+// A line that a full disk or a crash has cut short, and one of nothing but spaces, which [Log.Check] writes to see
+// whether a disk has healed, is no record. Characters that would steer a terminal are escaped.
+//
 // A record never holds plaintext, key material, tokens or whole claims. What a payload claims about itself and nobody
 // has authenticated stands under "claimed", so that a forged payload cannot put words into the log.
 package audit

@@ -13,15 +13,22 @@ import (
 	"time"
 )
 
+const (
+	checkEvery = time.Second      // the least between two tries of Check to write again
+	newsFor    = 10 * time.Second // how long a failed write says something about a writer that cannot be tried
+)
+
 // Log writes records. It is safe for concurrent use.
 type Log struct {
 	path string // "" when the writer is the caller's
 
 	mu   sync.Mutex
 	w    io.Writer
-	file *os.File // nil when the writer is the caller's
-	torn bool     // the last line may be incomplete: begin a new one
-	err  error    // why the last write failed
+	file *os.File  // nil when the writer is the caller's
+	torn bool      // the last line may be incomplete: begin a new one
+	err  error     // why the last write failed
+	lost int       // bytes of that write
+	at   time.Time // when it, or the last try of Check, failed
 }
 
 // New writes to w, one Write per request and nothing else: for standard output, a pipe, a test. Whether a line is
@@ -56,19 +63,48 @@ func (l *Log) Write(_ context.Context, records ...Record) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.err = l.append(lines.Bytes())
+	line := escape(lines.Bytes())
+	if l.err = l.append(line); l.err != nil {
+		l.lost, l.at = len(line), time.Now()
+	}
 	return l.err
 }
 
 // Check reports whether the log could be written: nil, or why the last Write failed, or what has become of the file.
-// It writes nothing.
+// It writes no record.
+//
+// While the last Write of a file has failed, Check tries by itself whether the disk has healed, at most once a second:
+// it ends the torn line with as many spaces as the lost records were long, and syncs. So nil says that as many bytes
+// were made durable just now. After a Write that succeeded, nil says no more than that it did and that the file is in
+// its place: a disk that has filled up since is found out by the next Write.
+//
+// Nothing can be tried on the writer of [New]. Its error is reported for 10 seconds; nil after that says that nothing
+// is known, and the next Write decides.
 func (l *Log) Check() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
-		return l.err
+	switch {
+	case l.err == nil:
+		return l.followRotation()
+	case l.file == nil && time.Since(l.at) >= newsFor:
+		l.err = nil
+	case l.file != nil && time.Since(l.at) >= checkEvery:
+		l.err = l.try()
+		l.at = time.Now()
 	}
-	return l.followRotation()
+	return l.err
+}
+
+// try writes what is no record: the rest of the torn line. The sync before it keeps a disk that takes bytes and loses
+// them from being fed.
+func (l *Log) try() error {
+	if err := l.followRotation(); err != nil {
+		return err
+	}
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("writing the audit log: %w", err)
+	}
+	return l.put(append(bytes.Repeat([]byte(" "), l.lost), '\n'))
 }
 
 // Close closes the file that [OpenFile] opened. Writes after it fail.
@@ -88,6 +124,10 @@ func (l *Log) append(lines []byte) error {
 	if l.torn {
 		lines = append([]byte("\n"), lines...)
 	}
+	return l.put(lines)
+}
+
+func (l *Log) put(lines []byte) error {
 	n, err := l.w.Write(lines)
 	if err == nil && n < len(lines) {
 		err = io.ErrShortWrite

@@ -38,7 +38,7 @@ func TestTokensThatAreNotGoodEnough(t *testing.T) {
 			"not-granted", []string{"You may not decode payloads of namespace", contact}},
 		// The UI goes on sending an access token that has expired.
 		{"expired", with(w.Login(t, w.OIDC, "alice", stack.BriefClient, stack.Audience).Access),
-			"expired-token", []string{"Your login has expired", "Reload the page and log in again"}},
+			"expired-token", []string{"your login has expired", "Reload the page and log in again"}},
 	}
 	for _, v := range versions() {
 		t.Run(string(v), func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestWithoutALoginThePageExplainsThat(t *testing.T) {
 	for _, v := range versions() {
 		t.Run(string(v), func(t *testing.T) {
 			ui, b := w.uis[v][setting{withoutLogin: true}], openBrowser(t, w.server.Cert.CAFile)
-			w.explains(t, b, ui, "missing-token", "No login came with the request", "Log in again")
+			w.explains(t, b, ui, "missing-token", "no login came with this request", "Log in again")
 		})
 		t.Run(string(v)+" with a login that nobody used", func(t *testing.T) {
 			ui, b := w.uis[v][setting{}], openBrowser(t, w.server.Cert.CAFile)

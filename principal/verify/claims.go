@@ -40,13 +40,18 @@ func (i *issuer) caller(token *oidc.IDToken) (*principal.Caller, error) {
 }
 
 // email returns "" for an address that nobody has verified: a user who may type in an address would choose another's.
+// "email_verified" speaks about the claim "email" alone, so another claim counts by it only where it says the same. An
+// address that the issuer calls not verified never counts.
 func (i *issuer) email(claims map[string]json.RawMessage) string {
 	var address string
 	if json.Unmarshal(claims[i.EmailClaim], &address) != nil {
 		return ""
 	}
 	verified := string(claims["email_verified"]) // some issuers write it as a string
-	if verified == "true" || verified == `"true"` || i.AllowUnverifiedEmail && verified == "" {
+	isVerified := verified == "true" || verified == `"true"`
+	var standard string
+	isStandard := json.Unmarshal(claims["email"], &standard) == nil && standard == address
+	if isVerified && isStandard || i.AllowUnverifiedEmail && (isVerified || verified == "") {
 		return address
 	}
 	return ""

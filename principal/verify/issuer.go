@@ -32,10 +32,12 @@ type Issuer struct {
 	Algorithms []string
 	// GroupsClaim holds the groups, a string or a list of strings. Empty: "groups".
 	GroupsClaim string
-	// EmailClaim holds the e-mail address. Empty: "email".
+	// EmailClaim holds the e-mail address. Empty: "email". "email_verified" speaks about the claim "email" alone: the
+	// address of another claim counts only where "email" holds the same address and is verified, or with
+	// AllowUnverifiedEmail.
 	EmailClaim string
-	// AllowUnverifiedEmail takes the address of a token that does not have "email_verified": true. Only for issuers
-	// where users cannot choose their address.
+	// AllowUnverifiedEmail takes the address of a token without "email_verified", and of an EmailClaim that "email" does
+	// not confirm; never one with "email_verified": false. Only for issuers where users cannot choose their address.
 	AllowUnverifiedEmail bool
 	// RootCAs that may certify the issuer's https server. Nil: those of the system.
 	RootCAs *x509.CertPool

@@ -181,6 +181,9 @@ func TestOnlyAVerifiedEmailAddressCounts(t *testing.T) {
 	trusting := p.issuer()
 	trusting.AllowUnverifiedEmail, trusting.EmailClaim = true, "https://x/email"
 	strict, trustful := newVerifier(t, p.issuer()), newVerifier(t, trusting)
+	other := p.issuer()
+	other.EmailClaim = "upn"
+	upn := newVerifier(t, other)
 	for _, c := range []struct {
 		says   string
 		claims claims
@@ -194,6 +197,13 @@ func TestOnlyAVerifiedEmailAddressCounts(t *testing.T) {
 		{"not a string", p.claims().with(claims{"email": 7}), strict, ""},
 		{"says nothing, allowed, own claim", p.claims().with(claims{"email_verified": nil, "https://x/email": "b@x"}), trustful, "b@x"},
 		{"not verified, allowed", p.claims().with(claims{"email_verified": false, "https://x/email": "b@x"}), trustful, ""},
+		{"another address is verified, allowed, own claim", p.claims().with(claims{"https://x/email": "b@x"}), trustful, "b@x"},
+		{"email_verified is about email alone", p.claims().with(claims{"upn": "boss@example.com"}), upn, ""},
+		{"own claim without email", p.claims().with(claims{"upn": "boss@example.com", "email": nil}), upn, ""},
+		{"own claim, email not a string", p.claims().with(claims{"upn": "boss@example.com", "email": 7}), upn, ""},
+		{"own claim has the verified address", p.claims().with(claims{"upn": "ann@example.com"}), upn, "ann@example.com"},
+		{"own claim has the address, not verified", p.claims().with(claims{"upn": "ann@example.com", "email_verified": false}), upn, ""},
+		{"own claim is empty, as email is", p.claims().with(claims{"upn": "", "email": ""}), upn, ""},
 	} {
 		got, err := c.v.Verify(t.Context(), p.sign(c.claims))
 		if err != nil || got.Email != c.want {
