@@ -39,7 +39,7 @@ func TestTheSealedNamespaceDecides(t *testing.T) {
 			shows(t, person.Payloads[1], "one parcel") // one page may show both
 		}
 		said, ok := stack.ExplanationIn(person.Payloads[0])
-		if !ok || said.Reason != "not-granted" || said.Namespace != "payments" || said.Caller != "bob@example.com" || !strings.Contains(said.Message, `"payments"`) {
+		if !ok || said.Reason != "not-granted" || said.Namespace != "payments" || said.Caller != "bob@example.com" || !strings.Contains(said.Message, "namespace payments:") {
 			t.Errorf("bob sees %s", person.Payloads[0].GetData())
 		}
 		denied(t, server.AuditOf(t, person.RequestID)[0], "not-granted", "u-bob", "order-4711")

@@ -93,7 +93,7 @@ func TestAMemoInsideAWorkflowWaitsForTheKey(t *testing.T) {
 		}
 		runs = append(runs, run)
 		_, why := taskFailed(t, raw, name, failureConverter(t, held, "payments"))
-		if why == nil || !strings.Contains(why.Error(), "key is not available") {
+		if why == nil || !strings.Contains(why.Error(), "key-unavailable") {
 			t.Errorf("the task of %s failed with: %v", name, why)
 		}
 		stillOpen(t, raw, name)

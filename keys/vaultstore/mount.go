@@ -39,7 +39,7 @@ func (s *Store) checkKV(ctx context.Context) error {
 		return nil
 	}
 	at := s.opts.KVMount
-	m, err := s.mountAt(ctx, "kvMount", at, at+"/data/"+s.opts.Prefix)
+	m, err := s.mountAt(ctx, "the KV mount (kvMount, --kv-mount)", at, at+"/data/"+s.opts.Prefix)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *Store) checkKV(ctx context.Context) error {
 
 func (s *Store) checkTransitMount(ctx context.Context) error {
 	at := s.opts.TransitMount
-	m, err := s.mountAt(ctx, "transitMount", at, at+"/keys/"+s.opts.TransitKey)
+	m, err := s.mountAt(ctx, "the Transit mount (transitMount, --transit-mount)", at, at+"/keys/"+s.opts.TransitKey)
 	if err != nil {
 		return err
 	}
