@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/signet-temporal/signet/tools/parts"
@@ -61,8 +60,8 @@ func (d *demo) startServer(ctx context.Context) (string, error) {
 	if err := d.options.server.release(); err != nil {
 		return "", err
 	}
-	done, err := startWithMe(cmd)
-	if err != nil {
+	done := make(chan struct{})
+	if err := parts.Start(cmd, func(error) { close(done) }); err != nil { // how it ended stands in cmd.ProcessState
 		return "", err
 	}
 	d.onClose("stop signet-server", func() error { return stop(cmd, done) })
@@ -102,24 +101,6 @@ func isReady(ctx context.Context, client *http.Client, url string) bool {
 		return false
 	}
 	return res.Body.Close() == nil && res.StatusCode == http.StatusOK
-}
-
-// startWithMe starts a program that ends with this one, also when this one is killed, where the system can do that. The
-// channel is closed when the program has ended.
-func startWithMe(cmd *exec.Cmd) (<-chan struct{}, error) {
-	endWithParent(cmd)
-	started, done := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // on Linux the parent is the thread
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended stands in cmd.ProcessState
-			close(done)
-		}
-	}()
-	return done, <-started
 }
 
 // stop asks the program to end, and kills it when that takes too long.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,12 +104,10 @@ func (p *Proc) await(ctx context.Context, r *run) error {
 	}
 }
 
-// launch starts a process from a goroutine that keeps its thread until the process has ended: on Linux the
-// process is killed with that thread, so it never outlives this program.
+// launch starts a process that does not outlive this program, and hands it its input.
 func launch(s spec) (*run, error) {
 	cmd := exec.Command(s.path, s.args...)
 	cmd.Env = append(os.Environ(), s.env...)
-	endWithParent(cmd)
 	r := &run{cmd: cmd, stderr: &tail{}, ready: make(chan map[string]string, 1), done: make(chan struct{})}
 	cmd.Stderr = r.stderr
 	cmd.Stdout = &tail{line: r.stdoutLine}
@@ -119,18 +116,10 @@ func launch(s spec) (*run, error) {
 		return nil, err
 	}
 	r.stdin = stdin
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			r.err = cmd.Wait()
-			close(r.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	if err := Start(cmd, func(err error) {
+		r.err = err
+		close(r.done)
+	}); err != nil {
 		return nil, err
 	}
 	if _, err := stdin.Write(s.stdin); err != nil && !errors.Is(err, syscall.EPIPE) {
