@@ -137,7 +137,8 @@ func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions,
 var errUndone = errors.New("signet: a plugin after signet replaced or wrapped the data converter, the failure converter or the dial options: put signet last in client.Options.Plugins")
 
 // ConfigureWorker implements worker.Plugin. It refuses a worker whose panic policy would turn a missing key into a failed
-// workflow, and one that got the plugin without its client, which then would not seal. The SDK turns the error into a panic of worker.New.
+// workflow, and one that got the plugin without its client, which then would not seal. The SDK turns the error into a
+// panic of worker.New.
 func (p *Plugin) ConfigureWorker(_ context.Context, o worker.PluginConfigureWorkerOptions) error {
 	if slices.Contains(o.WorkerOptions.Plugins, worker.Plugin(p)) {
 		return errors.New("signet: a worker seals with its client's data converter: put the plugin into client.Options.Plugins, not into worker.Options.Plugins")

@@ -85,8 +85,7 @@ func (f *FailureConverter) FailureToError(failure *failurepb.Failure) error {
 	opened := proto.Clone(failure).(*failurepb.Failure) // the SDK keeps the history it gave us
 	for node := opened; node != nil; node = node.GetCause() {
 		if err := unsaid.raise(f.openNode(node)); err != nil {
-			node.Message, node.StackTrace, node.EncodedAttributes = "failure text withheld: "+err.Error(), "", nil
-			eachDetails(node, func(*commonpb.Payloads) *commonpb.Payloads { return nil })
+			blank(node, "failure text withheld: "+err.Error())
 		}
 	}
 	return f.parent.FailureToError(opened)
@@ -109,24 +108,12 @@ func (f *FailureConverter) sealNode(node *failurepb.Failure) error {
 }
 
 // openNode accepts what was sealed for another workflow of the scope: a failure is handed on from child to parent, and
-// from a workflow to whoever waits for it. Text and details that are not sealed are dropped, not refused: the server, Nexus handlers
-// and workers elsewhere write failures of their own, and those must not block a workflow.
+// from a workflow to whoever waits for it. Text and details that are not sealed are dropped, not refused: the server,
+// Nexus handlers and workers elsewhere write failures of their own, and those must not block a workflow.
 func (f *FailureConverter) openNode(node *failurepb.Failure) error {
 	codec := f.codec.forWorkflow("")
-	if node.GetEncodedAttributes() != nil {
-		opened, err := codec.Open(node.GetEncodedAttributes())
-		if errors.Is(err, ErrNotSealed) {
-			opened, err = f.plain.ToPayload(failureText{Message: "failure text withheld: it came unsealed"})
-		}
-		if err != nil {
-			return err
-		}
-		node.EncodedAttributes = opened
-		// What does not convert was written by a parent with a form of its own: it will read it.
-		var text failureText
-		if f.plain.FromPayload(opened, &text) == nil {
-			node.Message, node.StackTrace, node.EncodedAttributes = text.Message, text.StackTrace, nil
-		}
+	if err := f.openText(node, codec); err != nil {
+		return err
 	}
 	return convertDetails(node, func(in []*commonpb.Payload) ([]*commonpb.Payload, error) {
 		out, err := codec.Decode(in)
@@ -135,6 +122,27 @@ func (f *FailureConverter) openNode(node *failurepb.Failure) error {
 		}
 		return out, err
 	})
+}
+
+func (f *FailureConverter) openText(node *failurepb.Failure, codec *Codec) error {
+	if node.GetEncodedAttributes() == nil {
+		return nil
+	}
+	opened, err := codec.Open(node.GetEncodedAttributes())
+	if errors.Is(err, ErrNotSealed) {
+		node.Message, node.StackTrace, node.EncodedAttributes = "failure text withheld: it came unsealed", "", nil
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	node.EncodedAttributes = opened
+	// What does not convert was written by a parent with a form of its own: it will read it.
+	var text failureText
+	if f.plain.FromPayload(opened, &text) == nil {
+		node.Message, node.StackTrace, node.EncodedAttributes = text.Message, text.StackTrace, nil
+	}
+	return nil
 }
 
 // convertDetails passes every list of payloads of one node through convert and stops at the first error.
@@ -176,9 +184,14 @@ func withhold(failure *failurepb.Failure, why error) {
 		text += " (" + ours.Reason() + ")"
 	}
 	for node := failure; node != nil; node = node.GetCause() {
-		node.Message, node.StackTrace, node.EncodedAttributes = text, "", nil
-		eachDetails(node, func(*commonpb.Payloads) *commonpb.Payloads { return nil })
+		blank(node, text)
 	}
+}
+
+// blank leaves of one node what was never sealed, and text.
+func blank(node *failurepb.Failure, text string) {
+	node.Message, node.StackTrace, node.EncodedAttributes = text, "", nil
+	eachDetails(node, func(*commonpb.Payloads) *commonpb.Payloads { return nil })
 }
 
 // markPermanent keeps Temporal from retrying what cannot get better. An ApplicationError of the user's own decides for

@@ -27,8 +27,9 @@ func (at place) raise(err error) error {
 }
 
 // panics is asked only once something has gone wrong, so it may take its time: the SDK does not say everywhere whether
-// it converts for a workflow or for a client, but the goroutine's stack does. A query's trouble goes to who asked. So does that of an update whose arguments
-// will never open: it is not in the history yet, so rejecting it loses nothing, and holding the workflow up would.
+// it converts for a workflow or for a client, but the goroutine's stack does. A query's trouble goes to who asked. So does
+// that of an update whose arguments will never open: it is not in the history yet, so rejecting it loses nothing, and
+// holding the workflow up would.
 func (at place) panics(err error) bool {
 	if at == elsewhere {
 		return false

@@ -28,8 +28,8 @@ func (c *core) release(s *scratch) {
 	c.scratch.Put(s)
 }
 
-// Seal returns p sealed under the primary key. p is not changed. A payload that is sealed already, and opens
-// here, a reference to external storage and an envelope of Temporal's own come back as they are. The error is an *[Error].
+// Seal returns p sealed under the primary key. p is not changed. A payload that is sealed already and opens here, a
+// reference to external storage and an envelope of Temporal's own come back as they are. The error is an *[Error].
 func (c *Codec) Seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 	switch {
 	case p == nil:
