@@ -39,6 +39,8 @@ type CodecOptions struct {
 	// CompressMin is the size in bytes of a marshalled payload from which zstd is tried; 0 means never. The sealed size
 	// then depends on the content: read "What length reveals" in docs/threat-model.md first.
 	CompressMin int
+	// Observer is told of every payload that is sealed, opened or refused; nil: nobody is, and nothing is measured.
+	Observer Observer
 }
 
 // Codec seals and opens payloads. It implements the SDK's PayloadCodec and PayloadCodecWithSerializationContext.

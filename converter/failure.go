@@ -70,6 +70,9 @@ func (f *FailureConverter) ErrorToFailure(err error) *failurepb.Failure {
 	for node := failure; node != nil; node = node.GetCause() {
 		if err := f.sealNode(node); err != nil {
 			withhold(failure, err)
+			if observer := f.codec.core.options.Observer; observer != nil {
+				observer.Withheld(reason(err))
+			}
 			break
 		}
 	}

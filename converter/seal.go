@@ -28,15 +28,14 @@ func (c *core) release(s *scratch) {
 	c.scratch.Put(s)
 }
 
-// Seal returns p sealed under the primary key. p is not changed. A payload that is sealed already and opens here, a
-// reference to external storage and an envelope of Temporal's own come back as they are. The error is an *[Error].
-func (c *Codec) Seal(p *commonpb.Payload) (*commonpb.Payload, error) {
+// seal is [Codec.Seal], unobserved.
+func (c *Codec) seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 	switch {
 	case p == nil:
 		return nil, &Error{kind: ErrMalformed, detail: "payload is nil"}
 	case wire.Sealed(p.GetMetadata()):
 		// Rare, so it may cost an opening: anybody can write the marks of a sealed payload around plaintext.
-		if _, err := c.forWorkflow("").Open(p); err != nil {
+		if _, err := c.forWorkflow("").open(p, new(Operation)); err != nil {
 			return nil, err
 		}
 		return p, nil
@@ -96,8 +95,8 @@ func (c *core) write(s *scratch, p *commonpb.Payload) error {
 	return nil
 }
 
-// Open returns what was sealed in p. Exactly one layer is opened. p is not changed and not kept. The error is an *[Error].
-func (c *Codec) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
+// open is [Codec.Open], unobserved: it notes in seen what only it knows.
+func (c *Codec) open(p *commonpb.Payload, seen *Operation) (*commonpb.Payload, error) {
 	k := c.core
 	if p == nil {
 		return nil, &Error{kind: ErrMalformed, detail: "payload is nil"}
@@ -105,6 +104,7 @@ func (c *Codec) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
 	outer, err := wire.Parse(p.GetMetadata(), p.GetData())
 	if errors.Is(err, wire.ErrForeign) {
 		if k.options.AllowPlaintext {
+			seen.Format = FormatPlaintext
 			return p, nil
 		}
 		return nil, &Error{kind: ErrNotSealed, detail: fmt.Sprintf("encoding is %.60q; only sealed payloads are accepted here", p.GetMetadata()[wire.MetadataEncoding])}
@@ -118,6 +118,7 @@ func (c *Codec) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
 	if err := c.check(outer); err != nil {
 		return nil, err
 	}
+	seen.Format, seen.Keyset, seen.Sealed = FormatV1, outer.Keyset, len(p.GetData())
 	aead, err := k.keys.Lookup(outer.Keyset, outer.KeyID)
 	if err != nil {
 		return nil, keyError(err)
