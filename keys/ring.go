@@ -71,7 +71,8 @@ type RingOptions struct {
 	// MinRefreshGap is the least time between two refreshes of one keyset that unknown key ids ask for, so that
 	// made-up ids cannot turn into load on the store; 0 means one second.
 	MinRefreshGap time.Duration
-	// Logger gets one line for each change of a keyset (Info) and each failed refresh (Warn); nil discards them.
+	// Logger gets one line for each change of a keyset, each failed refresh, and all trouble with keys that somebody may
+	// have to act on: the table is in docs/operations.md. Nil discards them.
 	Logger *slog.Logger
 }
 
@@ -116,6 +117,7 @@ func setDefault(d *time.Duration, value time.Duration) {
 type Ring struct {
 	members map[string]*member // by name; never changed after NewRing
 	order   []*member
+	watch   *watchers
 	closed  <-chan struct{}
 	close   context.CancelFunc
 	loops   sync.WaitGroup
@@ -133,10 +135,10 @@ func NewRing(ctx context.Context, store Fetcher, kek Unwrapper, o RingOptions) (
 		return nil, err
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	r := &Ring{members: make(map[string]*member), closed: life.Done(), close: end}
+	r := &Ring{members: make(map[string]*member), watch: new(watchers), closed: life.Done(), close: end}
 	for _, name := range o.Keysets {
 		if r.members[name] == nil {
-			m := newMember(name, store, kek, o)
+			m := newMember(name, store, kek, o, r.watch)
 			r.members[name] = m
 			r.order = append(r.order, m)
 		}
@@ -189,25 +191,6 @@ func (r *Ring) Lookup(keyset string, id uint32) (tink.AEAD, error) {
 	return m.find(ID(id), r.closed)
 }
 
-// KeysetStatus is what a Ring knows about one keyset, for readiness and metrics.
-type KeysetStatus struct {
-	Name    string
-	Version Version   // of the document in use
-	Primary ID        // of the key that seals here; 0 while none does
-	Keys    int       // keys that open here
-	Fresh   time.Time // when the document was last read and applied in full
-	Error   string    // why the last refresh failed; empty after a good one
-}
-
-// Status returns one entry per keyset, in the order of [RingOptions.Keysets].
-func (r *Ring) Status() []KeysetStatus {
-	all := make([]KeysetStatus, len(r.order))
-	for i, m := range r.order {
-		all[i] = m.status()
-	}
-	return all
-}
-
 // Refresh reads every keyset again now, whatever the rate limit says, and returns when that is done. The error joins
 // those of all keysets that failed; they keep their last good keys. On a closed ring it is an error.
 func (r *Ring) Refresh(ctx context.Context) error {
@@ -242,13 +225,16 @@ type snapshot struct {
 	version  Version
 	complete bool // every key that may open is unwrapped
 	primary  ID
-	sealer   tink.AEAD // of the primary key; nil while there is none to seal with
+	since    time.Time     // when primary was promoted
+	delay    time.Duration // the keyset's propagation delay
+	sealer   tink.AEAD     // of the primary key; nil while there is none to seal with
 	keys     map[ID]*held
 }
 
 // held is one key. aead is nil when the key must not open, or could not be unwrapped yet.
 type held struct {
 	state     State
+	promoted  time.Time
 	destroyed time.Time
 	wrapped   []byte
 	aead      tink.AEAD
@@ -265,10 +251,16 @@ type member struct {
 	busy chan struct{} // holds one token: one refresh at a time
 	asks chan *round   // from Lookup to the loop; at most one is under way
 
+	watch     *watchers
+	troubles  chan ID // from Lookup to the loop, which logs them
+	complains complaints
+	waits     atomic.Uint64
+
 	mu      sync.Mutex // guards what follows
 	asked   time.Time  // when the latest round began
 	round   *round     // under way, or nil
 	fresh   time.Time
+	outage  outage
 	failure string
 }
 
@@ -278,22 +270,11 @@ type round struct {
 	done     chan struct{}
 }
 
-func newMember(name string, store Fetcher, kek Unwrapper, o RingOptions) *member {
-	m := &member{name: name, store: store, kek: kek, o: o, busy: make(chan struct{}, 1), asks: make(chan *round, 1)}
+func newMember(name string, store Fetcher, kek Unwrapper, o RingOptions, watch *watchers) *member {
+	m := &member{
+		name: name, store: store, kek: kek, o: o, watch: watch,
+		busy: make(chan struct{}, 1), asks: make(chan *round, 1), troubles: make(chan ID, 16),
+	}
 	m.now.Store(&snapshot{})
 	return m
-}
-
-func (m *member) status() KeysetStatus {
-	now := m.now.Load()
-	s := KeysetStatus{Name: m.name, Version: now.version, Primary: now.primary}
-	for _, k := range now.keys {
-		if k.aead != nil {
-			s.Keys++
-		}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s.Fresh, s.Error = m.fresh, m.failure
-	return s
 }

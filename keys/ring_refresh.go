@@ -17,6 +17,9 @@ func (m *member) find(id ID, closed <-chan struct{}) (tink.AEAD, error) {
 		m.await(closed)
 	}
 	k := m.now.Load().keys[id] // also after no wait at all: a round may have ended meanwhile
+	if k == nil || k.aead == nil {
+		m.trouble(id)
+	}
 	switch {
 	case k == nil:
 		return nil, m.unavailable("key %s of keyset %q is not known here yet: retry, and if it stays so compare with \"signet keyset status %[2]s\"", id, m.name)
@@ -40,6 +43,7 @@ func (m *member) await(closed <-chan struct{}) {
 	if asked == nil {
 		return
 	}
+	m.waits.Add(1)
 	wait := time.NewTimer(time.Until(asked.deadline))
 	defer wait.Stop()
 	select {
@@ -77,6 +81,9 @@ func (m *member) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case id := <-m.troubles:
+			m.complain(ctx, id)
+			continue
 		case <-timer.C:
 		case asked = <-m.asks:
 		}
@@ -161,15 +168,9 @@ func (m *member) refresh(ctx context.Context) error {
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return err // somebody stopped it: that says nothing about the store
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err != nil {
-		m.failure = err.Error()
-		m.o.Logger.WarnContext(ctx, "keyset refresh failed, keeping the last good keys", "keyset", m.name, "error", err)
-		return err
-	}
-	m.fresh, m.failure = time.Now(), ""
-	return nil
+	m.note(ctx, err)
+	m.watch.tell(m.status())
+	return err
 }
 
 func (m *member) apply(ctx context.Context) error {
@@ -197,10 +198,10 @@ func (m *member) apply(ctx context.Context) error {
 // of the keys that did not open; the snapshot is good without them, and a key that opened before still does, so that
 // one bad key hides neither the new ones nor the end of another.
 func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *snapshot) (*snapshot, error) {
-	next := &snapshot{version: version, keys: make(map[ID]*held, len(doc.Keys))}
+	next := &snapshot{version: version, delay: time.Duration(doc.Policy.PropagationDelay), keys: make(map[ID]*held, len(doc.Keys))}
 	var failed error
 	for _, key := range doc.Keys {
-		k := &held{state: key.State, destroyed: key.Destroyed}
+		k := &held{state: key.State, promoted: key.Promoted, destroyed: key.Destroyed}
 		next.keys[key.ID] = k
 		if !key.State.Opens() {
 			continue
@@ -232,6 +233,8 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 	}
 	if next.sealer == nil {
 		next.primary = 0
+	} else {
+		next.since = next.keys[next.primary].promoted
 	}
 	return next, failed
 }
@@ -245,22 +248,6 @@ func sameKey(before, after tink.AEAD) bool {
 	}
 	_, err = after.Decrypt(probe, []byte("same key?"))
 	return err == nil
-}
-
-// announce logs what the new document changed, and loudly what no custodian's step does.
-func (m *member) announce(ctx context.Context, old, next *snapshot) {
-	for id, was := range old.keys {
-		switch is := next.keys[id]; {
-		case is == nil:
-			m.o.Logger.WarnContext(ctx, "a key vanished from its keyset: was the key store rolled back?", "keyset", m.name, "key", id.String(), "state", was.state)
-		case was.state == Destroyed && is.state != Destroyed:
-			m.o.Logger.WarnContext(ctx, "a destroyed key came back: was the key store rolled back?", "keyset", m.name, "key", id.String(), "state", is.state)
-		}
-	}
-	if next.version == old.version && next.complete == old.complete {
-		return
-	}
-	m.o.Logger.InfoContext(ctx, "keyset changed", "keyset", m.name, "version", string(next.version), "primary", next.primary.String(), "keys", len(next.keys))
 }
 
 func notHeld(keyset string) error {

@@ -31,19 +31,19 @@ type fixture struct {
 	store *keystest.Store
 	kek   *keystest.KEK
 	ring  *keys.Ring
-	log   *bytes.Buffer
+	log   *logged
 }
 
 // inBubble runs test on fake time with a ring that holds name and others.
 func inBubble(t *testing.T, o keys.RingOptions, test func(f *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fixture{T: t, store: new(keystest.Store), kek: keystest.NewKEK(t), log: new(bytes.Buffer)}
+		f := &fixture{T: t, store: new(keystest.Store), kek: keystest.NewKEK(t), log: new(logged)}
 		o.Keysets = append([]string{name}, o.Keysets...)
 		for _, n := range o.Keysets {
 			keystest.NewKeyset(t, f.store, f.kek, n, keys.XAES256GCM)
 		}
-		o.Logger = slog.New(slog.NewTextHandler(f.log, nil)) // the handler locks
+		o.Logger = slog.New(slog.NewTextHandler(f.log, nil))
 		var err error
 		if f.ring, err = keys.NewRing(t.Context(), f.store, f.kek, o); err != nil {
 			t.Fatal(err)
@@ -51,6 +51,24 @@ func inBubble(t *testing.T, o keys.RingOptions, test func(f *fixture)) {
 		defer f.ring.Close()
 		test(f)
 	})
+}
+
+// logged is what a ring has logged so far, also while it goes on.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // change edits the stored document.
