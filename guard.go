@@ -98,7 +98,7 @@ func passes(at *proxy.VisitPayloadsContext) bool {
 // guarded reports whether the guard stands in front of a connection: it asks through it for what the guard refuses. The
 // context is over before the call begins, so that nothing is sent where there is no guard.
 func guarded(c client.Client) bool {
-	over, cancel := context.WithCancel(context.Background())
+	over, cancel := context.WithCancel(context.WithValue(context.Background(), probing{}, true))
 	cancel()
 	probe := &commonpb.Payload{Metadata: map[string][]byte{wire.MetadataEncoding: []byte("json/plain")}}
 	_, err := c.WorkflowService().StartWorkflowExecution(over, &workflowservice.StartWorkflowExecutionRequest{
@@ -107,6 +107,9 @@ func guarded(c client.Client) bool {
 	var refused *serviceerror.InvalidArgument
 	return errors.As(err, &refused) && strings.HasPrefix(refused.Message, refusal)
 }
+
+// probing marks the context of a request that asks for the guard, and is not one of the application's.
+type probing struct{}
 
 // refusal begins the message of [unsealed].
 const refusal = "signet: refused to send"

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/converter"
@@ -61,6 +62,9 @@ type Plugin struct {
 	keys    converter.Keys
 	options Options
 	guard   grpc.DialOption // nil if it is turned off
+
+	mu      sync.Mutex
+	watched map[string]bool // keysets whose state is reported to somebody's metrics
 }
 
 // Both bases are called PluginBase; a struct can embed them only under names of their own.
@@ -82,7 +86,7 @@ func NewPlugin(keys converter.Keys, options Options) (*Plugin, error) {
 	if keys == nil {
 		return nil, errors.New("signet: no keys: give a ring made by keys.NewRing")
 	}
-	p := &Plugin{keys: keys, options: options}
+	p := &Plugin{keys: keys, options: options, watched: make(map[string]bool)}
 	if !options.AllowUnsealedRequests {
 		p.guard = grpc.WithChainUnaryInterceptor(guard{allowPlaintext: options.AllowPlaintext}.intercept)
 	}
@@ -93,20 +97,26 @@ func NewPlugin(keys converter.Keys, options Options) (*Plugin, error) {
 func (p *Plugin) Name() string { return "signet" }
 
 // ConfigureClient implements client.Plugin. It fails when the keyset has no primary key in the ring, so that a process
-// which cannot seal does not start.
+// which cannot seal does not start. What the client's data converter then does is counted by its MetricsHandler, if it
+// has one, and so is the state of its keysets, if the keys are a *keys.Ring: docs/operations.md lists the metrics.
 func (p *Plugin) ConfigureClient(_ context.Context, o client.PluginConfigureClientOptions) error {
 	namespace := o.ClientOptions.Namespace
 	if namespace == "" {
 		namespace = client.DefaultNamespace
 	}
-	dc, fc, err := p.converters(namespace, o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter)
+	metrics := o.ClientOptions.MetricsHandler
+	dc, fc, err := p.converters(namespace, o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter, metrics)
 	if err != nil {
 		return err
 	}
 	o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter = dc, fc
 	if p.guard != nil {
 		connection := &o.ClientOptions.ConnectionOptions
-		connection.DialOptions = append(slices.Clip(connection.DialOptions), p.guard)
+		connection.DialOptions = slices.Clip(connection.DialOptions)
+		if metrics != nil {
+			connection.DialOptions = append(connection.DialOptions, countRefusals(metrics, namespace))
+		}
+		connection.DialOptions = append(connection.DialOptions, p.guard)
 	}
 	return nil
 }
@@ -154,7 +164,7 @@ func (p *Plugin) ConfigureWorkflowReplayer(_ context.Context, o worker.PluginCon
 	if p.options.Scope == "" {
 		return errors.New("signet: a replayer does not know the namespace of a history: set signet.Options.Scope to it")
 	}
-	dc, fc, err := p.converters("", o.WorkflowReplayerOptions.DataConverter, o.WorkflowReplayerOptions.FailureConverter)
+	dc, fc, err := p.converters("", o.WorkflowReplayerOptions.DataConverter, o.WorkflowReplayerOptions.FailureConverter, nil)
 	if err != nil {
 		return err
 	}
@@ -162,8 +172,8 @@ func (p *Plugin) ConfigureWorkflowReplayer(_ context.Context, o worker.PluginCon
 	return nil
 }
 
-// converters wraps what the user has set, both or none.
-func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.FailureConverter) (*converter.DataConverter, *converter.FailureConverter, error) {
+// converters wraps what the user has set, both or none. Nil metrics: nothing is measured.
+func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.FailureConverter, metrics client.MetricsHandler) (*converter.DataConverter, *converter.FailureConverter, error) {
 	options := converter.CodecOptions{
 		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets,
 		Scope: p.options.Scope, AcceptScopes: p.options.AcceptScopes,
@@ -174,6 +184,9 @@ func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.Failu
 	}
 	if options.Keyset == "" {
 		options.Keyset = "ns/" + options.Scope
+	}
+	if metrics != nil {
+		options.Observer = newMeter(metrics, namespace, options)
 	}
 	codec, err := converter.NewCodec(p.keys, options)
 	if err != nil {
@@ -189,6 +202,9 @@ func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.Failu
 	failures, err := converter.NewFailureConverter(fc, sealing)
 	if err != nil {
 		return nil, nil, fmt.Errorf("signet: %w", err)
+	}
+	if metrics != nil {
+		p.watchKeys(metrics, keysetsOf(options))
 	}
 	return sealing, failures, nil
 }

@@ -85,3 +85,13 @@ func reason(err error) string {
 	}
 	return (&Error{kind: ErrMalformed}).Reason()
 }
+
+// Reasons returns every word that [Error.Reason] has.
+func Reasons() []string {
+	kinds := []error{ErrNotAuthentic, ErrKeyUnavailable, ErrKeyDestroyed, ErrMalformed, ErrNotSealed}
+	words := make([]string, len(kinds))
+	for i, kind := range kinds {
+		words[i] = (&Error{kind: kind}).Reason()
+	}
+	return words
+}

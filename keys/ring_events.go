@@ -34,7 +34,7 @@ func (m *member) note(ctx context.Context, err error) {
 		}
 		o.failures++
 		limit := max(m.now.Load().delay, staleIntervals*m.o.RefreshInterval)
-		o.stale = wasStale || !fresh.IsZero() && now.Sub(fresh) > limit
+		o.stale = !fresh.IsZero() && now.Sub(fresh) > limit
 		m.failure, m.outage = err.Error(), o
 	}
 	m.mu.Unlock()
