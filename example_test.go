@@ -2,12 +2,14 @@ package signet_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/keys"
@@ -56,6 +58,34 @@ func Example() {
 	}
 	_ = w.Run(worker.InterruptCh())
 }
+
+// A replay test of sealed histories needs the keys that sealed them. docs/testing.md says where to run it.
+func ExampleNewPlugin_replay() {
+	ctx := context.Background()
+	store, err := openVault(ctx)
+	if err != nil {
+		return
+	}
+	ring, err := keys.NewRing(ctx, store, store, keys.RingOptions{Keysets: []string{"ns/payments"}})
+	if err != nil {
+		return
+	}
+	defer ring.Close()
+	plugin, err := signet.NewPlugin(ring, signet.Options{Scope: "payments"}) // the histories' namespace
+	if err != nil {
+		return
+	}
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Plugins: []worker.Plugin{plugin}})
+	if err != nil {
+		return
+	}
+	replayer.RegisterWorkflow(settle)
+	if err := replayer.ReplayWorkflowHistoryFromJSONFile(nil, "sealed-history.json"); err != nil {
+		fmt.Println("settle is not deterministic any more:", err)
+	}
+}
+
+func settle(workflow.Context) error { return nil }
 
 func TestTheREADMEShowsThisCode(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
