@@ -21,7 +21,7 @@ const (
 	metricRefused  = "signet_payloads_refused"           // counter: namespace, operation, reason
 	metricPlain    = "signet_plain_bytes"                // counter: namespace, operation
 	metricCipher   = "signet_sealed_bytes"               // counter: namespace, operation
-	metricLatency  = "signet_latency"                    // timer: namespace, operation
+	metricLatency  = "signet_payload_latency"            // timer: namespace, operation
 	metricWithheld = "signet_failures_withheld"          // counter: namespace, reason
 	metricGuard    = "signet_requests_refused"           // counter: namespace
 	metricWaits    = "signet_key_waits"                  // counter: keyset
@@ -137,9 +137,16 @@ func (m *meter) Opened(o converter.Operation) {
 	m.open.passed(o)
 }
 
-func (m *meter) SealRefused(reason string) { m.seal.refused[reason].Inc(1) }
-func (m *meter) OpenRefused(reason string) { m.open.refused[reason].Inc(1) }
-func (m *meter) Withheld(reason string)    { m.withheld[reason].Inc(1) }
+func (m *meter) SealRefused(reason string) { count(m.seal.refused, reason) }
+func (m *meter) OpenRefused(reason string) { count(m.open.refused, reason) }
+func (m *meter) Withheld(reason string)    { count(m.withheld, reason) }
+
+// count must not panic on a workflow's goroutine for a word it does not know.
+func count(by map[string]client.MetricsCounter, reason string) {
+	if counter, ok := by[reason]; ok {
+		counter.Inc(1)
+	}
+}
 
 // countRefusals counts what the guard behind it refuses. The guard is one for all clients of a plugin, the counter is not.
 func countRefusals(handler client.MetricsHandler, namespace string) grpc.DialOption {

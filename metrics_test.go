@@ -85,8 +85,8 @@ func TestAClientsMetricsCountWhatItSealsOpensAndRefuses(t *testing.T) {
 		`signet_sealed_bytes{namespace="payments",operation="seal"}`:                              size,
 		`signet_plain_bytes{namespace="payments",operation="open"}`:                               14,
 		`signet_sealed_bytes{namespace="payments",operation="open"}`:                              2 * size,
-		`signet_latency_count{namespace="payments",operation="seal"}`:                             1,
-		`signet_latency_count{namespace="payments",operation="open"}`:                             2,
+		`signet_payload_latency_count{namespace="payments",operation="seal"}`:                     1,
+		`signet_payload_latency_count{namespace="payments",operation="open"}`:                     2,
 		`signet_failures_withheld{namespace="payments",reason="key-unavailable"}`:                 0,
 		`signet_requests_refused{namespace="payments"}`:                                           0,
 	} {
@@ -139,10 +139,11 @@ func TestCountingLooksUpNoMetricAndAllocatesNothing(t *testing.T) {
 		t.Errorf("%d metrics were looked up while payloads passed", got-made)
 	}
 	wantMetric(t, metrics, `signet_payloads_opened{format="other",keyset="none",namespace="payments"}`, 101)
+	m.Withheld("a word of a later version")
 	for _, reason := range converter.Reasons() {
-		m.OpenRefused(reason) // every word is known: none may panic
-		m.SealRefused(reason)
+		before, _ := metrics.Value(metricstest.Key("signet_failures_withheld", map[string]string{"namespace": "payments", "reason": reason}))
 		m.Withheld(reason)
+		wantMetric(t, metrics, metricstest.Key("signet_failures_withheld", map[string]string{"namespace": "payments", "reason": reason}), before+1)
 	}
 }
 

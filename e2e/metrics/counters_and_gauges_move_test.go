@@ -114,8 +114,8 @@ func TestCountersMoveWithPayloads(t *testing.T) {
 		t.Errorf("%v payloads opened", n)
 	}
 	for _, operation := range []string{"seal", "open"} {
-		count := w.value("signet_latency_count", "namespace", "payments", "operation", operation)
-		sum := w.value("signet_latency_sum", "namespace", "payments", "operation", operation)
+		count := w.value("signet_payload_latency_count", "namespace", "payments", "operation", operation)
+		sum := w.value("signet_payload_latency_sum", "namespace", "payments", "operation", operation)
 		if count < 4 || sum <= 0 || sum/count > 0.1 {
 			t.Errorf("%s: %v in %v s", operation, count, sum)
 		}
