@@ -11,7 +11,7 @@ import (
 	"github.com/signet-temporal/signet/keys"
 )
 
-var away = errors.New("Vault is away")
+var errAway = errors.New("the store is away")
 
 // lines returns the lines of the ring's log that hold all of texts.
 func (f *fixture) lines(texts ...string) (found []string) {
@@ -61,7 +61,7 @@ func TestOnRefreshReportsNowAndAfterEveryTry(t *testing.T) {
 			f.Fatalf("after a refresh it has reported %d times, %+v", n, s)
 		}
 		fresh := s.Fresh
-		f.store.SetError(away)
+		f.store.SetError(errAway)
 		time.Sleep(10 * time.Minute)
 		if n, s = latest(); n < 12 || n > 30 || !s.Fresh.Equal(fresh) || !strings.Contains(s.Error, "away") || s.Keys != 1 {
 			f.Errorf("in an outage of ten minutes it has reported %d times, %+v", n, s)
@@ -131,7 +131,7 @@ func TestTheEndOfAnOutageIsLoggedOnce(t *testing.T) {
 		const text = "keyset refresh works again"
 		time.Sleep(5 * time.Minute)
 		f.wantLines(0, text)
-		f.store.SetError(away)
+		f.store.SetError(errAway)
 		time.Sleep(3 * time.Minute)
 		f.store.SetError(nil)
 		time.Sleep(5 * time.Minute)
@@ -144,7 +144,7 @@ func TestAKeysetThatIsStaleIsLoggedOnceForEachOutage(t *testing.T) {
 	inBubble(t, keys.RingOptions{}, func(f *fixture) { // a propagation delay of five minutes
 		const text = "keyset is stale"
 		for outage := range 2 {
-			f.store.SetError(away)
+			f.store.SetError(errAway)
 			time.Sleep(4 * time.Minute)
 			f.wantLines(outage, text)
 			time.Sleep(20 * time.Minute)
