@@ -39,10 +39,14 @@ func NewDataConverter(parent sdk.DataConverter, codec *Codec) (*DataConverter, e
 
 // WithSerializationContext implements the SDK's interface. It does not change d.
 func (d *DataConverter) WithSerializationContext(sc sdk.SerializationContext) sdk.DataConverter {
-	n := *d
+	n := &struct {
+		DataConverter
+		run run
+	}{DataConverter: *d}
 	n.parent = sdk.WithDataConverterSerializationContext(d.parent, sc)
 	n.codec = d.codec.forWorkflow(workflowOf(sc))
-	return &n
+	n.at.run = &n.run
+	return &n.DataConverter
 }
 
 // WithWorkflowContext implements the SDK's ContextAware. It does not change d.
@@ -51,7 +55,10 @@ func (d *DataConverter) WithWorkflowContext(ctx sdk.WorkflowContext) sdk.DataCon
 	if aware, ok := d.parent.(sdk.ContextAware); ok {
 		n.parent = aware.WithWorkflowContext(ctx)
 	}
-	n.at = inWorkflow
+	n.at.said = inWorkflow
+	if n.at.run != nil && n.at.run.ctx == nil {
+		n.at.run.ctx = ctx // the same for all that a run makes of this converter
+	}
 	return &n
 }
 
@@ -61,7 +68,7 @@ func (d *DataConverter) WithContext(ctx context.Context) sdk.DataConverter {
 	if aware, ok := d.parent.(sdk.ContextAware); ok {
 		n.parent = aware.WithContext(ctx)
 	}
-	n.at = elsewhere
+	n.at.said = elsewhere
 	return &n
 }
 
@@ -74,7 +81,7 @@ func (d *DataConverter) ToPayload(value any) (*commonpb.Payload, error) {
 		return nil, err
 	}
 	codec := d.codec
-	if d.at == unsaid {
+	if d.at.said == unsaid {
 		codec = codec.forWorkflow("")
 	}
 	sealed, err := codec.Seal(p)

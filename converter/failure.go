@@ -87,7 +87,7 @@ func (f *FailureConverter) FailureToError(failure *failurepb.Failure) error {
 	}
 	opened := proto.Clone(failure).(*failurepb.Failure) // the SDK keeps the history it gave us
 	for node := opened; node != nil; node = node.GetCause() {
-		if err := unsaid.raise(f.openNode(node)); err != nil {
+		if err := (place{}).raise(f.openNode(node)); err != nil {
 			blank(node, "failure text withheld: "+err.Error())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	updatepb "go.temporal.io/api/update/v1"
 	sdk "go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
@@ -78,6 +79,18 @@ func versionMarker(t *testing.T, dc sdk.DataConverter) *historypb.HistoryEvent {
 		MarkerRecordedEventAttributes: &historypb.MarkerRecordedEventAttributes{MarkerName: "Version", Details: details, WorkflowTaskCompletedEventId: 4}}}
 }
 
+// accepted is an update that a task before it has accepted, and completed.
+func accepted(args *commonpb.Payloads) []*historypb.HistoryEvent {
+	request := &updatepb.Request{Meta: &updatepb.Meta{UpdateId: "u"}, Input: &updatepb.Input{Name: "set", Args: args}}
+	return []*historypb.HistoryEvent{
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED, Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{
+			WorkflowExecutionUpdateAcceptedEventAttributes: &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
+				ProtocolInstanceId: "u", AcceptedRequestMessageId: "u/request", AcceptedRequestSequencingEventId: 5, AcceptedRequest: request}}},
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED, Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateCompletedEventAttributes{
+			WorkflowExecutionUpdateCompletedEventAttributes: &historypb.WorkflowExecutionUpdateCompletedEventAttributes{Meta: request.GetMeta(), AcceptedEventId: 8}}},
+	}
+}
+
 func events(parts ...any) (out []*historypb.HistoryEvent) {
 	for _, p := range parts {
 		switch p := p.(type) {
@@ -144,6 +157,55 @@ func TestInAWorkflowTaskAMissingKeyFailsTheTask(t *testing.T) {
 				t.Errorf("with the key: workflow reached %q, want %q", reached, tc.good)
 			}
 		})
+	}
+}
+
+// TestAnUpdateThatWasAcceptedIsNotRejectedOnReplay: a key that was destroyed since, or plaintext that a migration let
+// pass, must not undo what the update did: the SDK would not notice.
+func TestAnUpdateThatWasAcceptedIsNotRejectedOnReplay(t *testing.T) {
+	keys := paymentKeys(t)
+	dc := newDC(t, keys)
+	to, err := in(dc, outcomeWorkflow).ToPayloads("to")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reached []string
+	code := func(ctx workflow.Context) error {
+		if err := workflow.SetUpdateHandler(ctx, "set", func(_ workflow.Context, to string) error {
+			reached = append(reached, "set "+to)
+			return nil
+		}); err != nil {
+			return err
+		}
+		workflow.GetSignalChannel(ctx, "note").Receive(ctx, nil)
+		reached = append(reached, "end")
+		return nil
+	}
+	plain, err := sdk.GetDefaultDataConverter().ToPayloads("to")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(args *commonpb.Payloads) []*historypb.HistoryEvent {
+		return events(started(nil), task(), task(), accepted(args), signaled(nil), task())
+	}
+	for name, tc := range map[string]struct {
+		args *commonpb.Payloads
+		why  error
+		want string
+	}{
+		"destroyed": {to, goneError{}, "is destroyed"},
+		"plaintext": {plain, nil, "is not sealed"},
+	} {
+		reached = nil
+		keys.fail(tc.why)
+		if err := replay(t, dc, code, list(tc.args)...); err == nil || !strings.Contains(err.Error(), tc.want) || len(reached) > 0 {
+			t.Errorf("%s: error %v, workflow reached %q; want the error and nothing reached", name, err, reached)
+		}
+	}
+	keys.fail(nil)
+	_ = replay(t, dc, code, list(to)...) // may complain of the end of the made-up history
+	if strings.Join(reached, ", ") != "set to, end" {
+		t.Errorf("with the key: workflow reached %q", reached)
 	}
 }
 
