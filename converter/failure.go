@@ -2,6 +2,8 @@ package converter
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
@@ -58,15 +60,13 @@ func (f *FailureConverter) WithSerializationContext(sc sdk.SerializationContext)
 	return &n
 }
 
-// ErrorToFailure never panics for want of a key: what cannot be sealed is withheld, and the failure says so. An error
-// of this package that a retry cannot mend becomes a failure that is not retried.
+// ErrorToFailure never panics: what cannot be sealed is withheld, and the failure says so. An error of this package that
+// a retry cannot mend becomes a failure that is not retried.
 func (f *FailureConverter) ErrorToFailure(err error) *failurepb.Failure {
 	if err == nil {
 		return nil
 	}
-	// The parent may return a failure that it keeps in the error for good: work on a copy.
-	failure := proto.Clone(f.parent.ErrorToFailure(err)).(*failurepb.Failure)
-	markPermanent(err, failure)
+	failure := f.convert(err)
 	for node := failure; node != nil; node = node.GetCause() {
 		if err := f.sealNode(node); err != nil {
 			withhold(failure, err)
@@ -77,6 +77,32 @@ func (f *FailureConverter) ErrorToFailure(err error) *failurepb.Failure {
 		}
 	}
 	return failure
+}
+
+// convert has the parent make the failure. The parent panics over details that do not marshal, and whatever the
+// application's own errors do in their methods gets through it; in an activity the SDK answers nothing then, and the
+// activity stalls until its timeout.
+func (f *FailureConverter) convert(err error) (failure *failurepb.Failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			failure = unconverted(err, p)
+		}
+	}()
+	// The parent may return a failure that it keeps in the error for good: work on a copy.
+	failure = proto.Clone(f.parent.ErrorToFailure(err)).(*failurepb.Failure)
+	markPermanent(err, failure)
+	return failure
+}
+
+// unconverted is the failure of an error that could not be converted, and why.
+func unconverted(err error, why any) *failurepb.Failure {
+	info := &failurepb.ApplicationFailureInfo{Type: reflect.TypeOf(err).String()}
+	text := fmt.Sprintf("the failure cannot be converted: %v", why)
+	if app, ok := err.(*temporal.ApplicationError); ok && app != nil {
+		info.Type, info.NonRetryable = app.Type(), app.NonRetryable()
+		text = app.Message() + ": " + text
+	}
+	return &failurepb.Failure{Message: text, FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: info}}
 }
 
 // FailureToError opens what was sealed. A failure that cannot be opened is an error that says why in place of its text;
