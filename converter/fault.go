@@ -42,7 +42,8 @@ func (at place) raise(err error) error {
 // it converts for a workflow or for a client, but the goroutine's stack does. A query's trouble goes to who asked; the
 // SDK answers no query that panics. So does that of an update whose arguments will never open, when it is new: it is not
 // in the history yet, so rejecting it loses nothing, and holding the workflow up would. When it is replayed it has been
-// accepted once, and rejecting it would undo what it did.
+// accepted once, and rejecting it would undo what it did. The handler of a Nexus operation is not in a workflow; there the
+// SDK takes a returned error for a bad request, and has the operation tried again after a panic, which it recovers.
 func (at place) panics(err error) bool {
 	if at.said == elsewhere {
 		return false
@@ -50,6 +51,8 @@ func (at place) panics(err error) bool {
 	switch in := workflowFrames(); {
 	case in.query, in.marker:
 		return false
+	case in.nexus:
+		return errors.Is(err, ErrKeyUnavailable)
 	case in.updateArgs && !errors.Is(err, ErrKeyUnavailable):
 		return at.run == nil || at.run.ctx == nil || workflow.IsReplaying(at.run.ctx)
 	default:
@@ -62,6 +65,7 @@ type frames struct {
 	task       bool // a workflow task
 	query      bool // one of the workflow's queries, or of the SDK's own
 	updateArgs bool // the arguments of an update
+	nexus      bool // the input of a Nexus operation: an error fails the operation, a panic has it tried again
 	marker     bool // the marker of a local activity that has just ended: an error fails the task, a panic leaves it unanswered
 }
 
@@ -85,6 +89,8 @@ func workflowFrames() (in frames) {
 				decoding = true
 			case decoding && strings.HasPrefix(name, "defaultUpdateHandler."):
 				in.updateArgs = true
+			case name == "(*payloadSerializer).Deserialize":
+				in.nexus = true
 			case name == "(*workflowExecutionEventHandlerImpl).ProcessQuery":
 				in.query = true
 			case name == "(*workflowExecutionEventHandlerImpl).ProcessEvent":

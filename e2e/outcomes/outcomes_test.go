@@ -106,7 +106,7 @@ func (r row) play(c *cell) {
 func TestThePageNamesEveryRow(t *testing.T) {
 	text, err := os.ReadFile("../../docs/spec/outcomes.md")
 	must(t, err)
-	var pages []string
+	pages := []string{pageNexus}
 	for _, r := range slices.Concat(opening(), sealing()) {
 		pages = append(pages, r.page)
 	}
