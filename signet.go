@@ -47,7 +47,8 @@ type Options struct {
 	// AllowPlaintext lets payloads decode that are not sealed: for the time of a migration.
 	AllowPlaintext bool
 	// AllowUnsealedRequests turns the guard off that refuses requests to Temporal which carry a payload that is not
-	// sealed. The SDK sends a memo in clear when sealing it fails; without the guard nobody would notice.
+	// sealed. The SDK sends a memo in clear when sealing it fails; without the guard nobody would notice. A client made
+	// from an existing one that has no plugin then sends the errors of queries in clear as well.
 	AllowUnsealedRequests bool
 	// CompressMin is the size in bytes from which payloads are compressed; 0 means never. See converter.CodecOptions.
 	CompressMin int
@@ -61,7 +62,7 @@ type Plugin struct {
 	workerBase
 	keys    converter.Keys
 	options Options
-	guard   grpc.DialOption // nil if it is turned off
+	dial    grpc.DialOption // what stands on the connection: queryErrors, and the guard unless it is turned off
 
 	mu      sync.Mutex
 	watched map[string]bool // keysets whose state is reported to somebody's metrics
@@ -87,9 +88,11 @@ func NewPlugin(keys converter.Keys, options Options) (*Plugin, error) {
 		return nil, errors.New("signet: no keys: give a ring made by keys.NewRing")
 	}
 	p := &Plugin{keys: keys, options: options, watched: make(map[string]bool)}
+	chain := []grpc.UnaryClientInterceptor{queryErrors{p.failures}.intercept}
 	if !options.AllowUnsealedRequests {
-		p.guard = grpc.WithChainUnaryInterceptor(guard{allowPlaintext: options.AllowPlaintext}.intercept)
+		chain = append(chain, guard{allowPlaintext: options.AllowPlaintext}.intercept) // last: it sees what really leaves
 	}
+	p.dial = grpc.WithChainUnaryInterceptor(chain...)
 	return p, nil
 }
 
@@ -110,14 +113,12 @@ func (p *Plugin) ConfigureClient(_ context.Context, o client.PluginConfigureClie
 		return err
 	}
 	o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter = dc, fc
-	if p.guard != nil {
-		connection := &o.ClientOptions.ConnectionOptions
-		connection.DialOptions = slices.Clip(connection.DialOptions)
-		if metrics != nil {
-			connection.DialOptions = append(connection.DialOptions, countRefusals(metrics, namespace))
-		}
-		connection.DialOptions = append(connection.DialOptions, p.guard)
+	connection := &o.ClientOptions.ConnectionOptions
+	connection.DialOptions = slices.Clip(connection.DialOptions)
+	if metrics != nil && !p.options.AllowUnsealedRequests {
+		connection.DialOptions = append(connection.DialOptions, countRefusals(metrics, namespace))
 	}
+	connection.DialOptions = append(connection.DialOptions, p.dial)
 	return nil
 }
 
@@ -135,10 +136,10 @@ func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions,
 	if !wire.Sealed(probe.GetMetadata()) || !wire.Sealed(failure.GetEncodedAttributes().GetMetadata()) {
 		return errUndone
 	}
-	if p.guard != nil && o.FromExisting == nil && !slices.Contains(o.ClientOptions.ConnectionOptions.DialOptions, p.guard) {
+	if o.FromExisting == nil && !slices.Contains(o.ClientOptions.ConnectionOptions.DialOptions, p.dial) {
 		return errUndone
 	}
-	if p.guard != nil && o.FromExisting != nil && !guarded(o.FromExisting) {
+	if !p.options.AllowUnsealedRequests && o.FromExisting != nil && !guarded(o.FromExisting) {
 		return errors.New("signet: the existing client's connection has no guard against unsealed requests: give the plugin to that client as well, or set signet.Options.AllowUnsealedRequests")
 	}
 	return next(ctx, o)
@@ -172,8 +173,20 @@ func (p *Plugin) ConfigureWorkflowReplayer(_ context.Context, o worker.PluginCon
 	return nil
 }
 
-// converters wraps what the user has set, both or none. Nil metrics: nothing is measured.
-func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.FailureConverter, metrics client.MetricsHandler) (*converter.DataConverter, *converter.FailureConverter, error) {
+// failures makes the failure converter of a namespace by itself, over the SDK's default one.
+func (p *Plugin) failures(namespace string) (*converter.FailureConverter, error) {
+	codec, err := converter.NewCodec(p.keys, p.codecOptions(namespace))
+	if err != nil {
+		return nil, err
+	}
+	dc, err := converter.NewDataConverter(nil, codec)
+	if err != nil {
+		return nil, err
+	}
+	return converter.NewFailureConverter(nil, dc)
+}
+
+func (p *Plugin) codecOptions(namespace string) converter.CodecOptions {
 	options := converter.CodecOptions{
 		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets,
 		Scope: p.options.Scope, AcceptScopes: p.options.AcceptScopes,
@@ -185,6 +198,12 @@ func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.Failu
 	if options.Keyset == "" {
 		options.Keyset = "ns/" + options.Scope
 	}
+	return options
+}
+
+// converters wraps what the user has set, both or none. Nil metrics: nothing is measured.
+func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.FailureConverter, metrics client.MetricsHandler) (*converter.DataConverter, *converter.FailureConverter, error) {
+	options := p.codecOptions(namespace)
 	if metrics != nil {
 		options.Observer = newMeter(metrics, namespace, options)
 	}

@@ -41,14 +41,20 @@ type found struct {
 	payload  *commonpb.Payload
 }
 
-// add keeps an answer of the service, and every payload in it but search attributes.
-func (e *evidence) add(t *testing.T, where string, m proto.Message) {
+// addBytes keeps a message as it looks on the wire.
+func (e *evidence) addBytes(t *testing.T, where string, m proto.Message) {
 	t.Helper()
 	data, err := proto.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.exhibits = append(e.exhibits, exhibit{where, data})
+}
+
+// add keeps an answer of the service, and every payload in it but search attributes.
+func (e *evidence) add(t *testing.T, where string, m proto.Message) {
+	t.Helper()
+	e.addBytes(t, where, m)
 	before := len(e.payloads)
 	if err := protorange.Range(m.ProtoReflect(), func(p protopath.Values) error {
 		// Nothing is cut short: protorange takes "not deeper" for "no brothers" as well.
@@ -117,6 +123,19 @@ func (e *evidence) secrets(s *scenario) map[string][]string {
 		}
 	}
 	return out
+}
+
+// holding returns where a text is readable, sorted.
+func (e *evidence) holding(text string) (where []string) {
+	for _, x := range e.exhibits {
+		for _, readable := range append(base64Runs(x.bytes), x.bytes) {
+			if bytes.Contains(readable, []byte(text)) && !slices.Contains(where, x.where) {
+				where = append(where, x.where)
+			}
+		}
+	}
+	slices.Sort(where)
+	return where
 }
 
 func placesIn(text []byte, mark string) (places []string) {
