@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -30,6 +31,7 @@ type exhibit struct {
 
 // evidence is what was collected about one namespace.
 type evidence struct {
+	mu       sync.Mutex // for keeping: several acts are played at once
 	exhibits []exhibit
 	payloads []found
 }
@@ -48,14 +50,24 @@ func (e *evidence) addBytes(t *testing.T, where string, m proto.Message) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.exhibits = append(e.exhibits, exhibit{where, data})
+	e.keep(exhibit{where, data})
+}
+
+func (e *evidence) keep(x exhibit, payloads ...found) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.exhibits = append(e.exhibits, x)
+	e.payloads = append(e.payloads, payloads...)
 }
 
 // add keeps an answer of the service, and every payload in it but search attributes.
 func (e *evidence) add(t *testing.T, where string, m proto.Message) {
 	t.Helper()
-	e.addBytes(t, where, m)
-	before := len(e.payloads)
+	data, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var payloads []found
 	if err := protorange.Range(m.ProtoReflect(), func(p protopath.Values) error {
 		// Nothing is cut short: protorange takes "not deeper" for "no brothers" as well.
 		payload, ok := messageAt(p, -1).(*commonpb.Payload)
@@ -71,7 +83,7 @@ func (e *evidence) add(t *testing.T, where string, m proto.Message) {
 				inHeader = true
 			}
 		}
-		e.payloads = append(e.payloads, found{where + ": " + p.Path.String(), inHeader, payload})
+		payloads = append(payloads, found{where + ": " + p.Path.String(), inHeader, payload})
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -85,9 +97,10 @@ func (e *evidence) add(t *testing.T, where string, m proto.Message) {
 		}}); err != nil {
 		t.Fatal(err)
 	}
-	if here := len(e.payloads) - before; here < visited {
+	if here := len(payloads); here < visited {
 		t.Fatalf("%s: %d payloads found, but the SDK knows of %d", where, here, visited)
 	}
+	e.keep(exhibit{where, data}, payloads...)
 }
 
 // messageAt returns the message at one step of a path, or nil.
@@ -100,7 +113,7 @@ func messageAt(p protopath.Values, i int) protoreflect.ProtoMessage {
 }
 
 func (e *evidence) addText(where, text string) {
-	e.exhibits = append(e.exhibits, exhibit{where, []byte(text)})
+	e.keep(exhibit{where, []byte(text)})
 }
 
 // secrets returns the secrets of the scenario that are readable, and where, in clear or in base64.
@@ -142,7 +155,7 @@ func placesIn(text []byte, mark string) (places []string) {
 	if !bytes.Contains(text, []byte(mark)) {
 		return nil
 	}
-	for _, m := range regexp.MustCompile(mark+`-([a-z]+(?:-[a-z]+)*)`).FindAllSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(mark+`-([a-z]+(?:-[a-z]+)*)0`).FindAllSubmatch(text, -1) {
 		places = append(places, string(m[1]))
 	}
 	return places
@@ -165,9 +178,9 @@ func base64Runs(data []byte) (out [][]byte) {
 	return out
 }
 
-// notSealed says why a payload is not one that signet sealed for the namespace, or returns "". The format is written out
+// notSealed says why a payload is not one that signet sealed under the keyset for the scope, or returns "". The format is written out
 // here and not taken from the code that makes it.
-func notSealed(p *commonpb.Payload, namespace string) string {
+func notSealed(p *commonpb.Payload, keyset, scope string) string {
 	m := p.GetMetadata()
 	if len(m) != 3 {
 		return fmt.Sprintf("it has the metadata %q", m)
@@ -175,7 +188,7 @@ func notSealed(p *commonpb.Payload, namespace string) string {
 	if string(m["encoding"]) != "binary/encrypted" {
 		return fmt.Sprintf("its encoding is %q", m["encoding"])
 	}
-	id := regexp.MustCompile(`^ns/` + namespace + `/([0-9a-f]{8})$`).FindSubmatch(m["encryption-key-id"])
+	id := regexp.MustCompile(`^` + keyset + `/([0-9a-f]{8})$`).FindSubmatch(m["encryption-key-id"])
 	if id == nil {
 		return fmt.Sprintf("its encryption-key-id is %q", m["encryption-key-id"])
 	}
@@ -184,7 +197,7 @@ func notSealed(p *commonpb.Payload, namespace string) string {
 		NS string
 		WF string
 	}
-	if err := json.Unmarshal(m["encryption-context"], &about); err != nil || about.V != 1 || about.NS != namespace {
+	if err := json.Unmarshal(m["encryption-context"], &about); err != nil || about.V != 1 || about.NS != scope {
 		return fmt.Sprintf("its encryption-context is %q", m["encryption-context"])
 	}
 	const overhead = 5 + 12 + 24 + 16 // prefix, salt, nonce, tag of XAES-256-GCM as Tink writes it
@@ -205,7 +218,7 @@ func (e *evidence) addFiles(t *testing.T, files ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.exhibits = append(e.exhibits, exhibit{"file " + file[strings.LastIndexByte(file, '/')+1:], data})
+		e.keep(exhibit{"file " + file[strings.LastIndexByte(file, '/')+1:], data})
 	}
 }
 
@@ -225,7 +238,7 @@ func (e *evidence) addTables(t *testing.T, file string) (rows int) {
 			for _, value := range row {
 				switch value := value.(type) {
 				case []byte:
-					e.exhibits = append(e.exhibits, exhibit{"table " + name, value})
+					e.keep(exhibit{"table " + name, value})
 				case string:
 					e.addText("table "+name, value)
 				}

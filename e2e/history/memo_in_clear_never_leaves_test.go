@@ -114,7 +114,7 @@ func TestAMemoInsideAWorkflowWaitsForTheKey(t *testing.T) {
 		e.add(t, "history of "+id, fetch(t, raw, id, ""))
 	}
 	for _, f := range e.payloads {
-		if why := notSealed(f.payload, "payments"); why != "" {
+		if why := notSealed(f.payload, stack.Keyset("payments"), "payments"); why != "" {
 			t.Errorf("%s is not sealed: %s", f.where, why)
 		}
 	}

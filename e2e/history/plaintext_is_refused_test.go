@@ -56,7 +56,7 @@ func TestPlaintextIsRefused(t *testing.T) {
 	}
 	for _, event := range fetch(t, raw, "in-clear", "").GetEvents() {
 		for _, p := range event.GetWorkflowExecutionCompletedEventAttributes().GetResult().GetPayloads() {
-			if why := notSealed(p, "payments"); why != "" {
+			if why := notSealed(p, stack.Keyset("payments"), "payments"); why != "" {
 				t.Errorf("the result is not sealed: %s", why)
 			}
 		}

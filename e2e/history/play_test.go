@@ -1,8 +1,10 @@
 package history_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,12 +13,15 @@ import (
 	querypb "go.temporal.io/api/query/v1"
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/e2e/stack"
 )
@@ -24,28 +29,46 @@ import (
 // stage is one namespace with a worker that plays the scenario.
 type stage struct {
 	*scenario
-	stack     *stack.Stack
-	namespace string
-	client    client.Client     // as the application has it: sealing, or plain in the control
-	dc        sdk.DataConverter // the same, for calls that go past the client
-	raw       client.Client     // plain: what Temporal really says
-	evidence  *evidence
+	stack                    *stack.Stack
+	namespace, scope, keyset string            // scope and keyset of what is sealed; "" in the control
+	client                   client.Client     // as the application has it: sealing, or plain in the control
+	dc                       sdk.DataConverter // the same, for calls that go past the client
+	raw                      client.Client     // plain: what Temporal really says
+	wire                     *traffic          // of the application's client and its worker
+	evidence                 *evidence         // of the plain one
+	read                     *reading          // what the application reads
 }
 
-func newStage(t *testing.T, s *stack.Stack, namespace string, plugins ...client.Plugin) *stage {
+// newStage prepares a namespace that is called as the scenario says. It seals unless it is the control.
+func newStage(t *testing.T, s *stack.Stack, play *scenario, control bool) *stage {
 	t.Helper()
-	g := &stage{scenario: newScenario(), stack: s, namespace: namespace, evidence: &evidence{}}
-	g.raw = s.ClientWith(t, namespace)
-	propagator, err := temporal.NewSimplePlugin(temporal.SimplePluginOptions{Name: "header", ContextPropagators: []workflow.ContextPropagator{g.scenario}})
+	g := &stage{scenario: play, stack: s, namespace: play.secret("namespace"), wire: &traffic{}, evidence: &evidence{}, read: &reading{}, dc: sdk.GetDefaultDataConverter()}
+	g.raw = s.ClientWith(t, g.namespace)
+	named, err := temporal.NewSimplePlugin(temporal.SimplePluginOptions{Name: g.secret("plugin-name"),
+		ContextPropagators: []workflow.ContextPropagator{g.scenario},
+		ConfigureClient: func(_ context.Context, o client.PluginConfigureClientOptions) error {
+			o.ClientOptions.Identity = g.secret("identity")
+			return nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.client, g.dc = s.ClientWith(t, namespace, append([]client.Plugin{propagator}, plugins...)...), sdk.GetDefaultDataConverter()
-	if len(plugins) > 0 {
-		g.dc = dataConverter(t, s, namespace)
+	plugins := []client.Plugin{named, g.wire.plugin(t)}
+	if !control {
+		g.keyset, g.scope = g.secret("payload-keyset"), g.secret("payload-scope")
+		plugins = append(plugins, s.Plugin(t, nil, g.options()))
+		if g.dc, err = converter.NewDataConverter(nil, g.codec(t)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	w := worker.New(g.client, taskQueue, worker.Options{})
+	g.client = s.ClientWith(t, g.namespace, plugins...)
+	w := worker.New(g.client, g.queue(), worker.Options{
+		Interceptors:      []interceptor.WorkerInterceptor{&headers{s: g.scenario}},
+		DeploymentOptions: worker.DeploymentOptions{Version: worker.WorkerDeploymentVersion{DeploymentName: g.secret("deployment-name"), BuildID: g.secret("build-id")}},
+	})
 	g.register(w)
+	g.registerActivities(w)
+	w.RegisterNexusService(g.nexusService())
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,54 +76,120 @@ func newStage(t *testing.T, s *stack.Stack, namespace string, plugins ...client.
 	return g
 }
 
+func (s *scenario) queue() string { return s.secret("task-queue") }
+
+func (g *stage) options() signet.Options { return signet.Options{Scope: g.scope, Keyset: g.keyset} }
+
 func (s *scenario) register(w interface {
 	RegisterWorkflow(any)
-	RegisterActivity(any)
+	RegisterWorkflowWithOptions(any, workflow.RegisterOptions)
 }) {
-	for _, wf := range []any{s.Patient, s.Sample, s.Broken, s.Waits} {
+	for _, wf := range []any{s.Patient, s.Sample, s.Broken, s.Waits, s.Defers, s.Nightly, s.Falters, s.Refers, s.Consulted} {
 		w.RegisterWorkflow(wf)
 	}
-	for _, a := range []any{s.Examine, s.Measure, s.Mismeasure, s.Fail, s.Panic, s.FailChild, s.Watch} {
+	w.RegisterWorkflowWithOptions(s.Labelled, workflow.RegisterOptions{Name: s.secret("workflow-type")})
+}
+
+func (s *scenario) registerActivities(w worker.ActivityRegistry) {
+	for _, a := range []any{s.Examine, s.Measure, s.Mismeasure, s.Fail, s.Panic, s.FailChild, s.Watch, s.Defer, s.Visit} {
 		w.RegisterActivity(a)
 	}
+	w.RegisterActivityWithOptions(s.labelledActivity, activity.RegisterOptions{Name: s.secret("activity-type")})
+	w.RegisterActivityWithOptions(s.labelledLocalActivity, activity.RegisterOptions{Name: s.secret("local-activity-type")})
 }
 
-func dataConverter(t *testing.T, s *stack.Stack, namespace string) sdk.DataConverter {
+func (g *stage) codec(t *testing.T) *converter.Codec {
 	t.Helper()
-	codec, err := converter.NewCodec(s.DefaultRing(t), converter.CodecOptions{Keyset: stack.Keyset(namespace), Scope: namespace})
+	codec, err := converter.NewCodec(g.stack.DefaultRing(t), converter.CodecOptions{Keyset: g.keyset, Scope: g.scope})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dc, err := converter.NewDataConverter(nil, codec)
-	if err != nil {
-		t.Fatal(err)
+	return codec
+}
+
+// reading is what the application reads while the scenario is played, by the place it was written at.
+type reading struct {
+	mu    sync.Mutex
+	texts map[string][]string
+}
+
+func (r *reading) got(place, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.texts == nil {
+		r.texts = map[string][]string{}
 	}
-	return dc
+	r.texts[place] = append(r.texts[place], text)
 }
 
-// outcome is what the application reads while the scenario is played.
-type outcome struct {
-	result, queried, amended, signalled Record
-	errors                              map[string]error
-	memo                                map[string]*commonpb.Payload
-	scheduled                           Record
-	scheduleArgument                    string
+func (r *reading) gotAll(seen map[string]string) {
+	for place, text := range seen {
+		r.got(place, text)
+	}
 }
 
-// play runs every workflow to its end and collects everything that Temporal says on the way.
-func (g *stage) play(t *testing.T) outcome {
+// details reads the details of a failure as one text.
+func (g *stage) details(t *testing.T, place string, from interface{ Details(...any) error }) {
 	t.Helper()
-	o := outcome{errors: map[string]error{}}
+	var text string
+	g.must(t, from.Details(&text))
+	g.read.got(place, text)
+}
+
+// acts are the parts of the play. They do not wait for each other.
+func (g *stage) acts() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"patient": g.patient, "others": g.others, "schedule": g.schedule, "cron": g.cron, "retry": g.retry, "reset": g.reset,
+		"async": g.async, "standalone": g.standalone, "nexus": g.nexus, "labels": g.labels,
+	}
+}
+
+// patient plays the workflow that passes through everything.
+func (g *stage) patient(t *testing.T) {
 	run := g.startPatient(t)
+	first := run.GetRunID()
 	g.whileWatching(t)
-	g.talk(t, &o)
+	g.talk(t)
 	close(g.finished)
 	g.must(t, g.client.SignalWorkflow(t.Context(), "patient", "", "discharge", Record{Value: g.secret("signal")}))
-	g.must(t, run.Get(t.Context(), &o.result))
-	g.others(t, &o)
-	g.schedule(t, &o)
-	g.collect(t, &o)
-	return o
+	var result Record
+	g.must(t, run.Get(t.Context(), &result))
+	g.read.got("workflow-result", result.Value)
+	g.read.got("continue-as-new-input", result.Seen["continued"])
+	delete(result.Seen, "continued")
+	g.read.gotAll(result.Seen)
+	g.described(t, "patient", first, "static-summary", "static-details", map[string]string{"started": "memo-started", "upserted": "memo-upserted"})
+	g.described(t, "patient-sample", "", "child-summary", "child-details", map[string]string{"child": "child-memo"})
+	err := g.client.GetWorkflow(t.Context(), "patient-broken", "").Get(t.Context(), nil)
+	g.failed(t, err, "child-failure", "child-failure-details")
+}
+
+// described reads what the client says of a workflow.
+func (g *stage) described(t *testing.T, id, run, summary, details string, memo map[string]string) {
+	t.Helper()
+	d, err := g.client.DescribeWorkflow(t.Context(), id, run)
+	g.must(t, err)
+	text, err := d.GetStaticSummary()
+	g.must(t, err)
+	g.read.got(summary, text)
+	text, err = d.GetStaticDetails()
+	g.must(t, err)
+	g.read.got(details, text)
+	for key, place := range memo {
+		g.must(t, g.dc.FromPayload(d.Memo.GetFields()[key], &text))
+		g.read.got(place, text)
+	}
+}
+
+// failed reads an application error and its details.
+func (g *stage) failed(t *testing.T, err error, place, details string) {
+	t.Helper()
+	var failed *temporal.ApplicationError
+	if !errors.As(err, &failed) {
+		t.Fatalf("%s: %v", place, err)
+	}
+	g.read.got(place, failed.Message())
+	g.details(t, details, failed)
 }
 
 func (g *stage) must(t *testing.T, err error) {
@@ -113,7 +202,7 @@ func (g *stage) must(t *testing.T, err error) {
 func (g *stage) startPatient(t *testing.T) client.WorkflowRun {
 	t.Helper()
 	run, err := g.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
-		ID: "patient", TaskQueue: taskQueue, Memo: map[string]any{"started": g.secret("memo-started")},
+		ID: "patient", TaskQueue: g.queue(), Memo: map[string]any{"started": g.secret("memo-started")},
 		StaticSummary: g.secret("static-summary"), StaticDetails: g.secret("static-details"),
 	}, g.Patient, Record{Value: g.secret("workflow-input")})
 	g.must(t, err)
@@ -148,13 +237,17 @@ func (g *stage) describeUntil(t *testing.T, what string, enough func(*workflowse
 }
 
 // talk queries and updates, through the client and past it.
-func (g *stage) talk(t *testing.T, o *outcome) {
+func (g *stage) talk(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	value, err := g.client.QueryWorkflow(ctx, "patient", "", "chart", Record{Value: g.secret("query-argument")})
 	g.must(t, err)
-	g.must(t, value.Get(&o.queried))
-	_, o.errors["query"] = g.client.QueryWorkflow(ctx, "patient", "", "chart", Record{Value: "fail"})
+	var queried Record
+	g.must(t, value.Get(&queried))
+	g.read.got("query-result", queried.Value)
+	g.read.gotAll(queried.Seen)
+	_, err = g.client.QueryWorkflow(ctx, "patient", "", "chart", Record{Value: "fail"})
+	g.read.got("query-error", fmt.Sprint(err))
 
 	update := func(place string) (Record, error) {
 		handle, err := g.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: "patient", UpdateID: place, UpdateName: "amend",
@@ -164,10 +257,13 @@ func (g *stage) talk(t *testing.T, o *outcome) {
 		err = handle.Get(ctx, &out)
 		return out, err
 	}
-	o.amended, err = update("update-argument")
+	amended, err := update("update-argument")
 	g.must(t, err)
-	_, o.errors["update-failure"] = update("update-to-fail")
-	_, o.errors["update-rejection"] = update("update-to-reject")
+	g.read.got("update-result", amended.Value)
+	_, err = update("update-to-fail")
+	g.failed(t, err, "update-failure", "update-failure-details")
+	_, err = update("update-to-reject")
+	g.failed(t, err, "update-rejection", "update-to-reject")
 
 	g.rawQuery(t, "chart", Record{Value: g.secret("query-argument")})
 	g.rawQuery(t, "chart", Record{Value: "fail"})
@@ -210,98 +306,51 @@ func (g *stage) rawUpdate(t *testing.T, place string) {
 }
 
 // others terminates, cancels, and starts together with a signal and an update.
-func (g *stage) others(t *testing.T, o *outcome) {
-	t.Helper()
+func (g *stage) others(t *testing.T) {
 	ctx := t.Context()
-	options := func(id string) client.StartWorkflowOptions {
-		return client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}
+	_, err := g.client.ExecuteWorkflow(ctx, g.start("terminated"), g.Waits, Record{Value: g.secret("terminated-input")})
+	g.must(t, err)
+	g.must(t, g.client.TerminateWorkflow(ctx, "terminated", "", g.secret("terminate-reason"), g.secret("terminate-details")))
+
+	run, err := g.client.ExecuteWorkflow(ctx, g.start("canceled"), g.Waits, Record{})
+	g.must(t, err)
+	_, err = g.client.WorkflowService().RequestCancelWorkflowExecution(ctx, &workflowservice.RequestCancelWorkflowExecutionRequest{Namespace: g.namespace,
+		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: "canceled"}, Reason: g.secret("cancel-reason"), RequestId: g.secret("request-id")})
+	g.must(t, err)
+	var canceled *temporal.CanceledError
+	if err := run.Get(ctx, nil); !errors.As(err, &canceled) {
+		t.Fatalf("the canceled workflow ended with %v", err)
 	}
-	_, err := g.client.ExecuteWorkflow(ctx, options("terminated"), g.Waits, Record{Value: g.secret("terminated-input")})
-	g.must(t, err)
-	g.must(t, g.client.TerminateWorkflow(ctx, "terminated", "", "no reason", g.secret("terminate-details")))
+	g.details(t, "cancel-details", canceled)
 
-	run, err := g.client.ExecuteWorkflow(ctx, options("canceled"), g.Waits, Record{})
+	run, err = g.client.SignalWithStartWorkflow(ctx, "signalled", "go", Record{Value: g.secret("signal-with-start")}, g.start("signalled"), g.Waits, Record{Value: g.secret("signal-with-start-input")})
 	g.must(t, err)
-	g.must(t, g.client.CancelWorkflow(ctx, "canceled", ""))
-	o.errors["canceled"] = run.Get(ctx, nil)
+	g.waited(t, run, "signal-with-start-input", "signal-with-start")
 
-	run, err = g.client.SignalWithStartWorkflow(ctx, "signalled", "go", Record{Value: g.secret("signal-with-start")}, options("signalled"), g.Waits, Record{Value: g.secret("signal-with-start-input")})
-	g.must(t, err)
-	g.must(t, run.Get(ctx, &o.signalled))
-
-	updated := options("updated")
+	updated := g.start("updated")
 	updated.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	start := g.client.NewWithStartWorkflowOperation(updated, g.Waits, Record{Value: g.secret("update-with-start-input")})
 	handle, err := g.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{StartWorkflowOperation: start,
 		UpdateOptions: client.UpdateWorkflowOptions{UpdateName: "amend", Args: []any{Record{Value: g.secret("update-with-start")}}, WaitForStage: client.WorkflowUpdateStageCompleted}})
 	g.must(t, err)
 	g.must(t, handle.Get(ctx, nil))
-	g.must(t, g.client.SignalWorkflow(ctx, "updated", "", "go", Record{}))
+	g.must(t, g.client.SignalWorkflow(ctx, "updated", "", "go", Record{Value: g.secret("signal")}))
+	var seen Record
+	g.must(t, g.client.GetWorkflow(ctx, "updated", "").Get(ctx, &seen))
+	g.read.got("update-with-start-input", seen.Seen["input"])
+	g.read.got("update-with-start", seen.Seen["update-argument"])
 }
 
-// schedule has a schedule start a workflow.
-func (g *stage) schedule(t *testing.T, o *outcome) {
-	t.Helper()
-	ctx := t.Context()
-	handle, err := g.client.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: "rounds", Memo: map[string]any{"schedule": g.secret("schedule-memo")}, TriggerImmediately: true,
-		Action: &client.ScheduleWorkflowAction{ID: "round", Workflow: g.Waits, TaskQueue: taskQueue, Args: []any{Record{Value: g.secret("schedule-argument")}},
-			Memo: map[string]any{"action": g.secret("schedule-action-memo")}, StaticSummary: g.secret("schedule-action-summary")},
-	})
-	g.must(t, err)
-	var id string
-	stack.Eventually(t, 30*time.Second, func() error {
-		d, err := handle.Describe(ctx)
-		if err != nil {
-			return err
-		}
-		if len(d.Info.RecentActions) == 0 || d.Info.RecentActions[0].StartWorkflowResult == nil {
-			return fmt.Errorf("the schedule has started nothing: %+v", d.Info)
-		}
-		id = d.Info.RecentActions[0].StartWorkflowResult.WorkflowID
-		argument := d.Schedule.Action.(*client.ScheduleWorkflowAction).Args[0].(*commonpb.Payload)
-		var read Record
-		if err := g.dc.FromPayload(argument, &read); err != nil {
-			return err
-		}
-		o.scheduleArgument = read.Value
-		return nil
-	})
-	g.must(t, g.client.SignalWorkflow(ctx, id, "", "go", Record{Value: g.secret("scheduled-signal")}))
-	g.must(t, g.client.GetWorkflow(ctx, id, "").Get(ctx, &o.scheduled))
-	d, err := g.raw.WorkflowService().DescribeSchedule(ctx, &workflowservice.DescribeScheduleRequest{Namespace: g.namespace, ScheduleId: "rounds"})
-	g.must(t, err)
-	g.evidence.add(t, "describe schedule", d)
-	l, err := g.raw.WorkflowService().ListSchedules(ctx, &workflowservice.ListSchedulesRequest{Namespace: g.namespace, MaximumPageSize: 10})
-	g.must(t, err)
-	g.evidence.add(t, "list schedules", l)
+func (g *stage) start(id string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{ID: id, TaskQueue: g.queue()}
 }
 
-// collect fetches the histories and descriptions of every run there is.
-func (g *stage) collect(t *testing.T, o *outcome) {
+// waited waits for the end of a run of Waits, which says what it was given and what the signal said.
+func (g *stage) waited(t *testing.T, run client.WorkflowRun, input, signal string) {
 	t.Helper()
-	ctx, service := t.Context(), g.raw.WorkflowService()
-	var list *workflowservice.ListWorkflowExecutionsResponse
-	stack.Eventually(t, 30*time.Second, func() (err error) {
-		list, err = service.ListWorkflowExecutions(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: g.namespace, PageSize: 100})
-		if got := len(list.GetExecutions()); err == nil && got < 9 { // patient twice, two children, four others, one scheduled
-			err = fmt.Errorf("visibility shows %d runs", got)
-		}
-		return err
-	})
-	g.evidence.add(t, "list", list)
-	for _, info := range list.GetExecutions() {
-		execution := info.GetExecution()
-		name := fmt.Sprintf("%s (%s)", execution.GetWorkflowId(), info.GetStatus())
-		d, err := service.DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{Namespace: g.namespace, Execution: execution})
-		g.must(t, err)
-		g.evidence.add(t, "describe "+name, d)
-		if execution.GetWorkflowId() == "patient" && info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED {
-			o.memo = d.GetWorkflowExecutionInfo().GetMemo().GetFields()
-		}
-		history, err := service.GetWorkflowExecutionHistory(ctx, &workflowservice.GetWorkflowExecutionHistoryRequest{Namespace: g.namespace, Execution: execution, MaximumPageSize: 1000})
-		g.must(t, err)
-		g.evidence.add(t, "history of "+name, history)
-	}
-	slices.SortFunc(g.evidence.payloads, func(a, b found) int { return len(a.where) - len(b.where) })
+	var out Record
+	g.must(t, run.Get(t.Context(), &out))
+	g.read.got(input, out.Seen["input"])
+	g.read.got(signal, out.Seen["go"])
+	g.read.got("waits-result", out.Value)
 }

@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 )
@@ -19,15 +19,22 @@ import (
 // scenario is a worker's code that puts a secret into every place that Temporal has for one. A secret says its place, so
 // that one which comes to light says where from.
 type scenario struct {
-	mark               string        // begins every secret; random, so that no other bytes of a database can be it
-	released, finished chan struct{} // closed by the test: end of the first and the second attempt of Watch
+	mark               string                 // begins every secret; random, so that no other bytes of a database can be it
+	released, finished chan struct{}          // closed by the test: end of the first and the second attempt of Watch
+	deferred           chan activity.Info     // activities that wait for their end
+	nights             chan map[string]string // what the third run of Nightly has read
 }
 
 func newScenario() *scenario {
-	return &scenario{mark: "canary" + rand.Text(), released: make(chan struct{}), finished: make(chan struct{})}
+	return &scenario{
+		mark:     "canary" + strings.ToLower(rand.Text()), // lower case, as the keys of Nexus headers become
+		released: make(chan struct{}), finished: make(chan struct{}),
+		deferred: make(chan activity.Info, len(deferred)), nights: make(chan map[string]string, 1),
+	}
 }
 
-func (s *scenario) secret(place string) string { return s.mark + "-" + place }
+// secret ends with a digit, so that it is told from what stands behind it.
+func (s *scenario) secret(place string) string { return s.mark + "-" + place + "0" }
 
 // Record is what the workflows and activities pass around.
 type Record struct {
@@ -81,7 +88,7 @@ func (s *scenario) handlers(ctx workflow.Context, seen map[string]string) error 
 		return Record{Value: s.secret("update-result")}, nil
 	}, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, in Record) error {
 		if in.Value == s.secret("update-to-reject") {
-			return errors.New(s.secret("update-rejection"))
+			return temporal.NewApplicationError(s.secret("update-rejection"), "Rejected", in.Value)
 		}
 		return nil
 	}})
@@ -277,27 +284,4 @@ func (s *scenario) Waits(ctx workflow.Context, in Record) (Record, error) {
 	}
 	seen["go"] = got.Value
 	return Record{Value: s.secret("waits-result"), Seen: seen}, nil
-}
-
-// Inject puts a secret into the header of everything that is started, as tracing and tenancy libraries do.
-func (s *scenario) Inject(_ context.Context, w workflow.HeaderWriter) error { return s.inject(w) }
-
-func (s *scenario) InjectFromWorkflow(_ workflow.Context, w workflow.HeaderWriter) error {
-	return s.inject(w)
-}
-
-func (s *scenario) Extract(ctx context.Context, _ workflow.HeaderReader) (context.Context, error) {
-	return ctx, nil
-}
-
-func (s *scenario) ExtractToWorkflow(ctx workflow.Context, _ workflow.HeaderReader) (workflow.Context, error) {
-	return ctx, nil
-}
-
-func (s *scenario) inject(w workflow.HeaderWriter) error {
-	p, err := converter.GetDefaultDataConverter().ToPayload(s.secret("header"))
-	if err == nil {
-		w.Set("tenant", p)
-	}
-	return err
 }
