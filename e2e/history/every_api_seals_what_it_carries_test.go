@@ -15,7 +15,7 @@ import (
 func TestEveryAPISealsWhatItCarries(t *testing.T) {
 	ours, control := newScenario(), newScenario()
 	s := stack.Start(t, stack.Options{WithoutOIDC: true, Namespaces: []string{ours.secret("namespace"), control.secret("namespace")},
-		Keysets: []string{ours.secret("payload-keyset")}, Dynamic: map[string]string{"frontend.namespaceRPS.visibility": "1000"}})
+		Keysets: []string{ours.secret("payload-keyset")}, Dynamic: map[string]string{"frontend.namespaceRPS.visibility": "1000", "nexusoperation.enableStandalone": "true"}})
 	sealed, clear := newStage(t, s, ours, false), newStage(t, s, control, true)
 	if !t.Run("play", func(t *testing.T) { playAll(t, sealed, clear) }) {
 		return
@@ -122,7 +122,7 @@ func (g *stage) showsWhatIsListed(t *testing.T, stored, running *evidence) {
 // in clear.
 func (g *stage) holdsNothingUnsealed(t *testing.T) {
 	inHeaders := 0
-	for _, f := range g.evidence.payloads {
+	for _, f := range slices.Concat(g.evidence.payloads, g.wire.evidence(t).payloads) {
 		if f.inHeader {
 			inHeaders++
 		} else if why := notSealed(f.payload, g.keyset, g.scope); why != "" {
@@ -151,6 +151,6 @@ var places = []string{
 	"async-by-token", "async-by-id", "async-by-token-options", "async-by-id-options", "async-failure", "async-failure-details", "async-heartbeat",
 	"standalone-input", "standalone-result", "standalone-heartbeat", "standalone-last-failure", "standalone-summary", "standalone-details",
 	"standalone-hopeless-input", "standalone-failure", "standalone-failure-details",
-	"nexus-sync-input", "nexus-sync-result", "nexus-workflow-input", "nexus-workflow-result", "nexus-failing-input", "nexus-endless-input", "nexus-summary",
+	"nexus-sync-input", "nexus-sync-result", "nexus-workflow-input", "nexus-workflow-result", "nexus-failing-input", "nexus-endless-input", "nexus-summary", "nexus-alone-summary", "deployment-metadata",
 	"nexus-failure", "nexus-failure-details", "nexus-error", "nexus-handler-error", "nexus-handler-error-message", "nexus-handler-error-details",
 }

@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/signet-temporal/signet/e2e/stack"
 )
 
-// readsEverything compares what every reader got with what was written, and opens all that Temporal has said. Between
+// readsEverything compares what every reader got with what was written, and opens all that Temporal and the application have said. Between
 // the two, no place is without a reader.
 func (g *stage) readsEverything(t *testing.T) {
 	for place, texts := range g.read.texts {
@@ -27,7 +28,7 @@ func (g *stage) readsEverything(t *testing.T) {
 		}
 	}
 	opened := &evidence{}
-	for _, f := range g.evidence.payloads {
+	for _, f := range slices.Concat(g.evidence.payloads, g.wire.evidence(t).payloads) {
 		if f.inHeader {
 			continue
 		}

@@ -23,9 +23,11 @@ var inClear = []string{
 	"workflow-id", "child-workflow-id", "activity-id", "update-id", "schedule-id", "request-id", "standalone-activity-id", "scheduled-workflow-id",
 	"header-value",
 	"nexus-endpoint", "nexus-endpoint-description", "nexus-service", "nexus-operation", "nexus-header-key", "nexus-header-value", "operation-token", "nexus-workflow-id",
+	"nexus-operation-id", "nexus-cancel-reason", "nexus-terminate-reason", "callback-url", "callback-header",
 	"cancel-reason", "terminate-reason", "reset-reason", "schedule-note", "pause-note", "calendar-comment", "identity", "fairness-key",
 	"error-type", "non-retryable-type",
 	"deployment-name", "build-id", "plugin-name",
+	"list-query", "batch-id", "batch-reason", "namespace-description", "namespace-owner", "namespace-data", "deployment-metadata-key",
 	"payload-keyset", "payload-scope",
 }
 

@@ -1,27 +1,31 @@
 package history_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	batchpb "go.temporal.io/api/batch/v1"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	namespacepb "go.temporal.io/api/namespace/v1"
 	nexuspb "go.temporal.io/api/nexus/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/signet-temporal/signet/e2e/stack"
 )
 
 // schedule has a schedule start workflows: at once, after an update, when triggered, and for a time that is past.
 func (g *stage) schedule(t *testing.T) {
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	handle, err := g.client.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID: g.secret("schedule-id"), Memo: map[string]any{"schedule": g.secret("schedule-memo")}, TriggerImmediately: true,
 		Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: 24 * time.Hour}},
@@ -60,7 +64,7 @@ func (g *stage) schedule(t *testing.T) {
 // scheduled waits for the nth workflow that the schedule starts, and reads what both were given.
 func (g *stage) scheduled(t *testing.T, handle client.ScheduleHandle, n int, place string) {
 	t.Helper()
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	var id string
 	stack.Eventually(t, 30*time.Second, func() error {
 		d, err := handle.Describe(ctx)
@@ -85,7 +89,7 @@ func (g *stage) scheduled(t *testing.T, handle client.ScheduleHandle, n int, pla
 func (g *stage) cron(t *testing.T) {
 	o := g.start("nightly")
 	o.CronSchedule = "@every 1s"
-	_, err := g.client.ExecuteWorkflow(t.Context(), o, g.Nightly, Record{Value: g.secret("cron-input")})
+	_, err := g.client.ExecuteWorkflow(g.ctx(t), o, g.Nightly, Record{Value: g.secret("cron-input")})
 	g.must(t, err)
 	select {
 	case seen := <-g.nights:
@@ -93,22 +97,22 @@ func (g *stage) cron(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("there was no third night")
 	}
-	g.must(t, g.client.TerminateWorkflow(t.Context(), "nightly", "", "enough"))
+	g.must(t, g.client.TerminateWorkflow(g.ctx(t), "nightly", "", "enough"))
 }
 
 func (g *stage) retry(t *testing.T) {
 	o := g.start("faltering")
 	o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: 10 * time.Millisecond, MaximumAttempts: 2}
-	run, err := g.client.ExecuteWorkflow(t.Context(), o, g.Falters, Record{Value: g.secret("retry-input")})
+	run, err := g.client.ExecuteWorkflow(g.ctx(t), o, g.Falters, Record{Value: g.secret("retry-input")})
 	g.must(t, err)
 	var out Record
-	g.must(t, run.Get(t.Context(), &out))
+	g.must(t, run.Get(g.ctx(t), &out))
 	g.read.gotAll(out.Seen)
 }
 
 // reset takes a workflow that has ended back to its first task: it reads the same input and the same signal again.
 func (g *stage) reset(t *testing.T) {
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	run, err := g.client.ExecuteWorkflow(ctx, g.start("reset"), g.Waits, Record{Value: g.secret("reset-input")})
 	g.must(t, err)
 	var first int64
@@ -131,11 +135,16 @@ func (g *stage) reset(t *testing.T) {
 
 // async ends activities in every way that the client has for it.
 func (g *stage) async(t *testing.T) {
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	run, err := g.client.ExecuteWorkflow(ctx, g.start("defers"), g.Defers)
 	g.must(t, err)
 	for range deferred {
-		info := <-g.deferred
+		var info activity.Info
+		select {
+		case info = <-g.deferred:
+		case <-ctx.Done():
+			t.Fatal("an activity did not begin")
+		}
 		end := Record{Value: g.secret(info.ActivityID)}
 		switch info.ActivityID {
 		case "async-by-token":
@@ -162,7 +171,7 @@ func (g *stage) async(t *testing.T) {
 
 // standalone runs activities without a workflow: one that succeeds in its second attempt, one that fails for good.
 func (g *stage) standalone(t *testing.T) {
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	visit := func(id, input string, attempts int32) client.ActivityHandle {
 		handle, err := g.client.ExecuteActivity(ctx, client.StartActivityOptions{ID: id, TaskQueue: g.queue(), StartToCloseTimeout: time.Minute,
 			RetryPolicy: &temporal.RetryPolicy{InitialInterval: 10 * time.Millisecond, MaximumAttempts: attempts},
@@ -192,12 +201,12 @@ func (g *stage) standalone(t *testing.T) {
 	}
 }
 
-// nexus calls a service of the same worker, through an endpoint.
+// nexus calls a service of the same worker, through an endpoint that an operator has made.
 func (g *stage) nexus(t *testing.T) {
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	about, err := sdk.GetDefaultDataConverter().ToPayload(g.secret("nexus-endpoint-description"))
 	g.must(t, err)
-	_, err = g.client.OperatorService().CreateNexusEndpoint(ctx, &operatorservice.CreateNexusEndpointRequest{Spec: &nexuspb.EndpointSpec{
+	_, err = g.raw.OperatorService().CreateNexusEndpoint(ctx, &operatorservice.CreateNexusEndpointRequest{Spec: &nexuspb.EndpointSpec{
 		Name: g.secret("nexus-endpoint"), Description: about,
 		Target: &nexuspb.EndpointTarget{Variant: &nexuspb.EndpointTarget_Worker_{Worker: &nexuspb.EndpointTarget_Worker{Namespace: g.namespace, TaskQueue: g.queue()}}},
 	}})
@@ -207,11 +216,72 @@ func (g *stage) nexus(t *testing.T) {
 	var out Record
 	g.must(t, run.Get(ctx, &out))
 	g.read.gotAll(out.Seen)
+	g.nexusAlone(t)
+}
+
+// nexusAlone calls operations without a workflow.
+func (g *stage) nexusAlone(t *testing.T) {
+	t.Helper()
+	ctx := g.ctx(t)
+	service, err := g.client.NewNexusClient(client.NexusClientOptions{Endpoint: g.secret("nexus-endpoint"), Service: g.secret("nexus-service")})
+	g.must(t, err)
+	call := func(id, operation, input string) client.NexusOperationHandle {
+		handle, err := service.ExecuteOperation(ctx, operation, Record{Value: g.secret(input)}, client.StartNexusOperationOptions{ID: id,
+			ScheduleToCloseTimeout: time.Minute, Summary: g.secret("nexus-alone-summary")})
+		g.must(t, err)
+		return handle
+	}
+	var out Record
+	g.must(t, call(g.secret("nexus-operation-id"), g.secret("nexus-operation"), "nexus-sync-input").Get(ctx, &out))
+	g.read.gotAll(out.Seen)
+	g.read.got("nexus-sync-result", out.Value)
+	var failed *temporal.ApplicationError
+	if err := call("failing", "fails", "nexus-failing-input").Get(ctx, nil); !errors.As(err, &failed) {
+		t.Fatalf("the operation that fails: %v", err)
+	}
+	g.read.got("nexus-error", failed.Message())
+	g.failed(t, failed.Unwrap(), "nexus-failure", "nexus-failure-details")
+	endless := call("endless", "never-ends", "nexus-endless-input")
+	g.must(t, endless.Cancel(ctx, client.CancelNexusOperationOptions{Reason: g.secret("nexus-cancel-reason")}))
+	g.must(t, endless.Terminate(ctx, client.TerminateNexusOperationOptions{Reason: g.secret("nexus-terminate-reason")}))
+	for _, id := range []string{g.secret("nexus-operation-id"), "failing", "endless"} {
+		d, err := g.raw.WorkflowService().DescribeNexusOperationExecution(ctx, &workflowservice.DescribeNexusOperationExecutionRequest{
+			Namespace: g.namespace, OperationId: id, IncludeInput: true, IncludeOutcome: true})
+		g.must(t, err)
+		g.evidence.add(t, "describe operation "+id, d)
+	}
+}
+
+// administer does what tools do and applications may do: text that is on its way when the server refuses it.
+func (g *stage) administer(t *testing.T) {
+	ctx, service := g.ctx(t), g.client.WorkflowService()
+	list, err := g.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: g.namespace, Query: "WorkflowId = '" + g.secret("list-query") + "'"})
+	if g.must(t, err); len(list.GetExecutions()) != 0 {
+		t.Fatal("the list is not empty")
+	}
+	_, err = service.StartBatchOperation(ctx, &workflowservice.StartBatchOperationRequest{Namespace: g.namespace, JobId: g.secret("batch-id"), Reason: g.secret("batch-reason"),
+		VisibilityQuery: "WorkflowId = 'nobody'", Operation: &workflowservice.StartBatchOperationRequest_DeletionOperation{DeletionOperation: &batchpb.BatchOperationDeletion{}}})
+	g.must(t, err)
+	_, err = service.UpdateNamespace(ctx, &workflowservice.UpdateNamespaceRequest{Namespace: g.namespace, UpdateInfo: &namespacepb.UpdateNamespaceInfo{
+		Description: g.secret("namespace-description"), OwnerEmail: g.secret("namespace-owner"), Data: map[string]string{"note": g.secret("namespace-data")}}})
+	g.must(t, err)
+	_, err = g.client.WorkerDeploymentClient().GetHandle(g.secret("deployment-name")).UpdateVersionMetadata(ctx, client.WorkerDeploymentUpdateVersionMetadataOptions{
+		Version:        worker.WorkerDeploymentVersion{DeploymentName: g.secret("deployment-name"), BuildID: g.secret("build-id")},
+		MetadataUpdate: client.WorkerDeploymentMetadataUpdate{UpsertEntries: map[string]any{g.secret("deployment-metadata-key"): g.secret("deployment-metadata")}}})
+	if err == nil {
+		t.Error("the server knows the deployment by now: read its metadata back")
+	}
+	_, err = service.StartWorkflowExecution(ctx, &workflowservice.StartWorkflowExecutionRequest{Namespace: g.namespace, WorkflowId: "called-back", WorkflowType: &commonpb.WorkflowType{Name: "Waits"},
+		TaskQueue: &taskqueuepb.TaskQueue{Name: g.queue()}, RequestId: "1",
+		CompletionCallbacks: []*commonpb.Callback{{Variant: &commonpb.Callback_Nexus_{Nexus: &commonpb.Callback_Nexus{Url: "https://nobody.invalid/" + g.secret("callback-url"), Header: map[string]string{"k": g.secret("callback-header")}}}}}})
+	if err == nil {
+		t.Error("the server accepts any callback")
+	}
 }
 
 // labels plays what has a name that cannot be sealed.
 func (g *stage) labels(t *testing.T) {
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	_, err := g.client.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: g.namespace,
 		SearchAttributes: map[string]enumspb.IndexedValueType{g.secret("search-attribute-name"): enumspb.INDEXED_VALUE_TYPE_KEYWORD}})
 	g.must(t, err)
@@ -236,7 +306,7 @@ func (g *stage) labels(t *testing.T) {
 // collect fetches the histories and descriptions of every run there is.
 func (g *stage) collect(t *testing.T) {
 	t.Helper()
-	ctx, service := context.WithoutCancel(t.Context()), g.raw.WorkflowService()
+	ctx, service := t.Context(), g.raw.WorkflowService()
 	const least = 23 // more with the nights after the third
 	var list *workflowservice.ListWorkflowExecutionsResponse
 	stack.Eventually(t, 30*time.Second, func() (err error) {

@@ -140,7 +140,7 @@ func (g *stage) details(t *testing.T, place string, from interface{ Details(...a
 func (g *stage) acts() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		"patient": g.patient, "others": g.others, "schedule": g.schedule, "cron": g.cron, "retry": g.retry, "reset": g.reset,
-		"async": g.async, "standalone": g.standalone, "nexus": g.nexus, "labels": g.labels,
+		"async": g.async, "standalone": g.standalone, "nexus": g.nexus, "labels": g.labels, "administer": g.administer,
 	}
 }
 
@@ -151,23 +151,23 @@ func (g *stage) patient(t *testing.T) {
 	g.whileWatching(t)
 	g.talk(t)
 	close(g.finished)
-	g.must(t, g.client.SignalWorkflow(t.Context(), "patient", "", "discharge", Record{Value: g.secret("signal")}))
+	g.must(t, g.client.SignalWorkflow(g.ctx(t), "patient", "", "discharge", Record{Value: g.secret("signal")}))
 	var result Record
-	g.must(t, run.Get(t.Context(), &result))
+	g.must(t, run.Get(g.ctx(t), &result))
 	g.read.got("workflow-result", result.Value)
 	g.read.got("continue-as-new-input", result.Seen["continued"])
 	delete(result.Seen, "continued")
 	g.read.gotAll(result.Seen)
 	g.described(t, "patient", first, "static-summary", "static-details", map[string]string{"started": "memo-started", "upserted": "memo-upserted"})
 	g.described(t, "patient-sample", "", "child-summary", "child-details", map[string]string{"child": "child-memo"})
-	err := g.client.GetWorkflow(t.Context(), "patient-broken", "").Get(t.Context(), nil)
+	err := g.client.GetWorkflow(g.ctx(t), "patient-broken", "").Get(g.ctx(t), nil)
 	g.failed(t, err, "child-failure", "child-failure-details")
 }
 
 // described reads what the client says of a workflow.
 func (g *stage) described(t *testing.T, id, run, summary, details string, memo map[string]string) {
 	t.Helper()
-	d, err := g.client.DescribeWorkflow(t.Context(), id, run)
+	d, err := g.client.DescribeWorkflow(g.ctx(t), id, run)
 	g.must(t, err)
 	text, err := d.GetStaticSummary()
 	g.must(t, err)
@@ -192,6 +192,13 @@ func (g *stage) failed(t *testing.T, err error, place, details string) {
 	g.details(t, details, failed)
 }
 
+// ctx ends after a minute: what is held up by a leak that the guard stops must not hold up the test.
+func (g *stage) ctx(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func (g *stage) must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -201,7 +208,7 @@ func (g *stage) must(t *testing.T, err error) {
 
 func (g *stage) startPatient(t *testing.T) client.WorkflowRun {
 	t.Helper()
-	run, err := g.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+	run, err := g.client.ExecuteWorkflow(g.ctx(t), client.StartWorkflowOptions{
 		ID: "patient", TaskQueue: g.queue(), Memo: map[string]any{"started": g.secret("memo-started")},
 		StaticSummary: g.secret("static-summary"), StaticDetails: g.secret("static-details"),
 	}, g.Patient, Record{Value: g.secret("workflow-input")})
@@ -224,7 +231,7 @@ func (g *stage) whileWatching(t *testing.T) {
 func (g *stage) describeUntil(t *testing.T, what string, enough func(*workflowservice.DescribeWorkflowExecutionResponse) bool) {
 	t.Helper()
 	stack.Eventually(t, 30*time.Second, func() error {
-		d, err := g.raw.DescribeWorkflowExecution(t.Context(), "patient", "")
+		d, err := g.raw.DescribeWorkflowExecution(g.ctx(t), "patient", "")
 		if err != nil {
 			return err
 		}
@@ -239,7 +246,7 @@ func (g *stage) describeUntil(t *testing.T, what string, enough func(*workflowse
 // talk queries and updates, through the client and past it.
 func (g *stage) talk(t *testing.T) {
 	t.Helper()
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	value, err := g.client.QueryWorkflow(ctx, "patient", "", "chart", Record{Value: g.secret("query-argument")})
 	g.must(t, err)
 	var queried Record
@@ -282,7 +289,7 @@ func (g *stage) args(t *testing.T, values []any) *commonpb.Payloads {
 
 func (g *stage) rawQuery(t *testing.T, name string, values ...any) {
 	t.Helper()
-	answer, err := g.raw.WorkflowService().QueryWorkflow(t.Context(), &workflowservice.QueryWorkflowRequest{
+	answer, err := g.raw.WorkflowService().QueryWorkflow(g.ctx(t), &workflowservice.QueryWorkflowRequest{
 		Namespace: g.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: "patient"},
 		Query: &querypb.WorkflowQuery{QueryType: name, QueryArgs: g.args(t, values)},
 	})
@@ -295,7 +302,7 @@ func (g *stage) rawQuery(t *testing.T, name string, values ...any) {
 
 func (g *stage) rawUpdate(t *testing.T, place string) {
 	t.Helper()
-	answer, err := g.raw.WorkflowService().UpdateWorkflowExecution(t.Context(), &workflowservice.UpdateWorkflowExecutionRequest{
+	answer, err := g.raw.WorkflowService().UpdateWorkflowExecution(g.ctx(t), &workflowservice.UpdateWorkflowExecutionRequest{
 		Namespace: g.namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: "patient"},
 		WaitPolicy: &updatepb.WaitPolicy{LifecycleStage: enumspb.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED},
 		Request: &updatepb.Request{Meta: &updatepb.Meta{UpdateId: "raw-" + place}, Input: &updatepb.Input{Name: "amend",
@@ -307,7 +314,7 @@ func (g *stage) rawUpdate(t *testing.T, place string) {
 
 // others terminates, cancels, and starts together with a signal and an update.
 func (g *stage) others(t *testing.T) {
-	ctx := t.Context()
+	ctx := g.ctx(t)
 	_, err := g.client.ExecuteWorkflow(ctx, g.start("terminated"), g.Waits, Record{Value: g.secret("terminated-input")})
 	g.must(t, err)
 	g.must(t, g.client.TerminateWorkflow(ctx, "terminated", "", g.secret("terminate-reason"), g.secret("terminate-details")))
@@ -349,7 +356,7 @@ func (g *stage) start(id string) client.StartWorkflowOptions {
 func (g *stage) waited(t *testing.T, run client.WorkflowRun, input, signal string) {
 	t.Helper()
 	var out Record
-	g.must(t, run.Get(t.Context(), &out))
+	g.must(t, run.Get(g.ctx(t), &out))
 	g.read.got(input, out.Seen["input"])
 	g.read.got(signal, out.Seen["go"])
 	g.read.got("waits-result", out.Value)

@@ -94,7 +94,7 @@ func (w *traffic) evidence(t *testing.T) *evidence {
 			e.addText(where, m.text)
 		}
 		if m.body != nil {
-			e.addBytes(t, where, m.body)
+			e.add(t, where, m.body)
 		}
 	}
 	return e
