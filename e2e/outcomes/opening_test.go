@@ -24,6 +24,7 @@ const (
 	pageUpdateArgs     = "update: its arguments"
 	pageUpdateReplay   = "update: its result, and its arguments on replay"
 	pageQuery          = "query: its arguments and its answer"
+	pageQueryError     = "error of a query that cannot be sealed"
 	pageActivityInput  = "activity: its input, heartbeat details"
 	pageActivityOutput = "activity: a result or heartbeat that cannot be sealed"
 	pageLocalActivity  = "local activity: a result that cannot be sealed"
