@@ -250,23 +250,3 @@ func TestManyGoroutinesShareACodec(t *testing.T) {
 	}
 	wg.Wait()
 }
-
-func FuzzDecodeNeverPanicsAndErrsWithNothing(f *testing.F) {
-	keys := paymentKeys(f)
-	c := newCodec(f, keys)
-	sealed, err := c.Seal(jsonPayload(`1`))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(sealed.Metadata["encoding"], sealed.Metadata["encryption-key-id"], sealed.Metadata["encryption-context"], sealed.Data)
-	f.Fuzz(func(t *testing.T, encoding, keyID, context, data []byte) {
-		p := &commonpb.Payload{Metadata: map[string][]byte{"encoding": encoding, "encryption-key-id": keyID, "encryption-context": context}, Data: data}
-		out, err := c.Decode([]*commonpb.Payload{p})
-		if (err == nil) == (out == nil) {
-			t.Fatalf("Decode = %v, %v", out, err)
-		}
-		if err == nil && !proto.Equal(p, sealed) {
-			t.Fatal("a payload that was never sealed opened")
-		}
-	})
-}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -65,14 +64,7 @@ func TestVectors(t *testing.T) {
 	seen := map[string]int{}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			v, err := parseVector(text)
-			if err != nil {
-				t.Fatal(err)
-			}
+			v := readVector(t, file)
 			seen[v.expect]++
 			checkVector(t, v)
 		})
@@ -120,7 +112,7 @@ func checkVector(t *testing.T, v *vector) {
 }
 
 // codec is a decoder as the header of the vector describes it.
-func (v *vector) codec(t *testing.T) *Codec {
+func (v *vector) codec(t testing.TB) *Codec {
 	t.Helper()
 	ring := &memKeys{primary: map[string]uint32{}, aeads: map[string]map[uint32]tink.AEAD{}}
 	for _, k := range v.keys {
@@ -139,7 +131,7 @@ func (v *vector) codec(t *testing.T) *Codec {
 	return c.WithSerializationContext(sdk.WorkflowSerializationContext{WorkflowID: v.workflow}).(*Codec)
 }
 
-func (k vectorKey) aead(t *testing.T) tink.AEAD {
+func (k vectorKey) aead(t testing.TB) tink.AEAD {
 	t.Helper()
 	bytes := secretdata.NewBytesFromData(k.raw, insecuresecretdataaccess.Token{})
 	var made key.Key
