@@ -1,11 +1,17 @@
 package history_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
 	sdk "go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/e2e/stack"
@@ -89,5 +95,52 @@ func says(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%s: the error is %v, want it to say %s", what, err, want)
+	}
+}
+
+// asksElsewhere has an activity done by a worker that does not seal.
+func asksElsewhere(ctx workflow.Context) (out string, err error) {
+	o := workflow.ActivityOptions{TaskQueue: "elsewhere", StartToCloseTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}}
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), "Answer").Get(ctx, &out)
+	return out, err
+}
+
+// TestAnInputDoesNotPassForTheResultOfAnotherWorkflow: a worker without keys answers for an activity, with the sealed
+// input of another workflow. The task that reads it fails; the workflow does not take it for a result.
+func TestAnInputDoesNotPassForTheResultOfAnotherWorkflow(t *testing.T) {
+	s := stack.Start(t, stack.Options{Namespaces: []string{"payments"}, WithoutOIDC: true})
+	raw, sealing := s.ClientWith(t, "payments"), s.Client(t, "payments", signet.Options{})
+	stolen := sealed(t, converterOf(t, s.DefaultRing(t), "payments", "victim"), "pay mallory")
+	own := sealed(t, converterOf(t, s.DefaultRing(t), "payments", "own"), "pay alice")
+
+	elsewhere := worker.New(raw, "elsewhere", worker.Options{})
+	elsewhere.RegisterActivityWithOptions(func(ctx context.Context) (sdk.RawValue, error) {
+		if activity.GetInfo(ctx).WorkflowExecution.ID == "own" {
+			return sdk.NewRawValue(own), nil
+		}
+		return sdk.NewRawValue(stolen), nil
+	}, activity.RegisterOptions{Name: "Answer"})
+	w := worker.New(sealing, taskQueue, worker.Options{})
+	w.RegisterWorkflow(asksElsewhere)
+	for _, w := range []worker.Worker{elsewhere, w} {
+		if err := w.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(w.Stop)
+	}
+	if _, err := sealing.ExecuteWorkflow(t.Context(), startOptions("other"), asksElsewhere); err != nil {
+		t.Fatal(err)
+	}
+	_, why := taskFailed(t, raw, "other", failureConverter(t, s.DefaultRing(t), "payments"))
+	says(t, "the result", why, `sealed for workflow "victim", found in workflow "other"`)
+	stillOpen(t, raw, "other")
+
+	run, err := sealing.ExecuteWorkflow(t.Context(), startOptions("own"), asksElsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out string
+	if err := run.Get(t.Context(), &out); err != nil || out != "pay alice" {
+		t.Errorf("what was sealed for the workflow itself: %q, %v", out, err)
 	}
 }
