@@ -17,6 +17,7 @@ func TestImportArrows(t *testing.T) {
 		"internal/wire":      {"go.temporal.io/", "github.com/", "google.golang.org/"},
 		"principal":          {"go.temporal.io/", "github.com/", "google.golang.org/"},
 		"converter":          append([]string{module + "/keys", module + "/codecserver", module + "/principal"}, vault...),
+		"converter/legacy":   append([]string{module + "/keys", module + "/codecserver", module + "/principal", "go.temporal.io/sdk/client"}, vault...),
 		"keys":               append(append([]string{module + "/keys/", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
 		"keys/rotate":        append([]string{module + "/converter", "go.temporal.io/"}, vault...),
 		"keys/filestore":     append([]string{module + "/converter", "go.temporal.io/"}, vault...),
@@ -84,7 +85,7 @@ func TestTheLibrarysModuleStaysLean(t *testing.T) {
 	if direct < 5 {
 		t.Errorf("only %d direct requirements found in go.mod", direct)
 	}
-	for _, heavy := range []string{"go.temporal.io/server", "hashicorp/vault ", "temporalio/ui-server", "chromedp", "zitadel"} {
+	for _, heavy := range []string{"go.temporal.io/server", "hashicorp/vault ", "temporalio/ui-server", "chromedp", "zitadel", "google/tink"} {
 		if strings.Contains(string(text), heavy) {
 			t.Errorf("go.mod requires %s", heavy)
 		}

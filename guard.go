@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	commandpb "go.temporal.io/api/command/v1"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/internal/wire"
 )
 
@@ -26,9 +28,11 @@ import (
 //
 // Three kinds of payload pass. Headers: nothing seals them yet (docs/threat-model.md). Search attributes: the server must
 // read them. And what the SDK only sends back as the server sent it: refusing that would hold up a workflow because of
-// somebody else's plaintext.
+// somebody else's plaintext. A schedule that is saved is sent back, too, and holds up nobody: of what another codec sealed
+// in it, that passes which a legacy decoder opens.
 type guard struct {
 	allowPlaintext bool
+	legacy         []converter.Legacy
 }
 
 // Marks in the context of a visit: inside a part that the server has sent before; inside a command to continue as new.
@@ -42,6 +46,7 @@ func (g guard) intercept(ctx context.Context, method string, req, reply any, cc 
 	if !ok || !strings.HasPrefix(method, "/temporal.api.workflowservice.") || g.echoes(message) {
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
+	_, saved := message.(*workflowservice.UpdateScheduleRequest)
 	err := proxy.VisitPayloads(ctx, message, proxy.VisitPayloadsOptions{
 		SkipSearchAttributes: true,
 		ContextHook:          g.enter,
@@ -50,7 +55,7 @@ func (g guard) intercept(ctx context.Context, method string, req, reply any, cc 
 				return payloads, nil
 			}
 			for _, p := range payloads {
-				if !wire.Sealed(p.GetMetadata()) && !wire.Exempt(p.GetMetadata()) {
+				if !wire.Sealed(p.GetMetadata()) && !wire.Exempt(p.GetMetadata()) && !(saved && g.opens(p)) {
 					return nil, unsealed(method, at.Parent)
 				}
 			}
@@ -88,6 +93,14 @@ func (g guard) echoes(part proto.Message) bool {
 		return g.allowPlaintext
 	}
 	return false
+}
+
+// opens reports whether p is what a legacy codec sealed. Its marks alone would not do: anybody can write them.
+func (g guard) opens(p *commonpb.Payload) bool {
+	return slices.ContainsFunc(g.legacy, func(decoder converter.Legacy) bool {
+		opened, err := decoder.Open(p)
+		return err == nil && opened != nil
+	})
 }
 
 func passes(at *proxy.VisitPayloadsContext) bool {

@@ -74,6 +74,9 @@ func newMeter(handler client.MetricsHandler, namespace string, o converter.Codec
 	for _, keyset := range keysetsOf(o) {
 		known = append(known, openedAs{keyset, converter.FormatV1})
 	}
+	if len(o.Legacy) > 0 {
+		known = append(known, openedAs{none, converter.FormatLegacy})
+	}
 	if o.AllowPlaintext {
 		known = append(known, openedAs{none, converter.FormatPlaintext})
 	}

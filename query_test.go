@@ -157,7 +157,7 @@ func TestTheTextOfAFailedQueryIsSealedAndOpened(t *testing.T) {
 }
 
 func TestARequestThatFailsAQueryStaysTheSDKs(t *testing.T) {
-	q := queryErrors{newPlugin(t, Options{}, "ns/default").failures}
+	q := queryErrors{failures: newPlugin(t, Options{}, "ns/default").failures}
 	var sent []proto.Message
 	invoke := func(_ context.Context, _ string, req, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
 		sent = append(sent, req.(proto.Message))
@@ -254,7 +254,7 @@ func TestWithoutTheGuardQueriesAreStillSealed(t *testing.T) {
 }
 
 func TestOtherErrorsOfAQueryStayWhatTheyAre(t *testing.T) {
-	q := queryErrors{newPlugin(t, Options{}, "ns/default").failures}
+	q := queryErrors{failures: newPlugin(t, Options{}, "ns/default").failures}
 	for _, err := range []error{
 		nil, errors.New("x"), status.Error(codes.NotFound, "x"),
 		serviceerror.ToStatus(serviceerror.NewQueryFailed("of a worker without signet")).Err(),

@@ -44,8 +44,14 @@ type Options struct {
 	Keyset string
 	// AcceptKeysets names other keysets whose payloads open. The ring must hold them.
 	AcceptKeysets []string
+	// Legacy opens payloads of the codecs that were used before: for the time of a migration. They are asked in this
+	// order, before AllowPlaintext is considered. Package converter/legacy has decoders.
+	Legacy []converter.Legacy
 	// AllowPlaintext lets payloads decode that are not sealed: for the time of a migration.
 	AllowPlaintext bool
+	// InsecureSealNothing opens what is sealed and seals nothing, so that the converters which are set already write as
+	// before: for the first step of a migration, see docs/migration.md. There is no guard then.
+	InsecureSealNothing bool
 	// AllowUnsealedRequests turns the guard off that refuses requests to Temporal which carry a payload that is not
 	// sealed. The SDK sends a memo in clear when sealing it fails; without the guard nobody would notice. A client made
 	// from an existing one that has no plugin then sends the errors of queries in clear as well.
@@ -88,9 +94,9 @@ func NewPlugin(keys converter.Keys, options Options) (*Plugin, error) {
 		return nil, errors.New("signet: no keys: give a ring made by keys.NewRing")
 	}
 	p := &Plugin{keys: keys, options: options, watched: make(map[string]bool)}
-	chain := []grpc.UnaryClientInterceptor{queryErrors{p.failures}.intercept}
-	if !options.AllowUnsealedRequests {
-		chain = append(chain, guard{allowPlaintext: options.AllowPlaintext}.intercept) // last: it sees what really leaves
+	chain := []grpc.UnaryClientInterceptor{queryErrors{p.failures, options.InsecureSealNothing}.intercept}
+	if !options.AllowUnsealedRequests && !options.InsecureSealNothing {
+		chain = append(chain, guard{options.AllowPlaintext, options.Legacy}.intercept) // last: it sees what really leaves
 	}
 	p.dial = grpc.WithChainUnaryInterceptor(chain...)
 	return p, nil
@@ -127,6 +133,9 @@ func (p *Plugin) ConfigureClient(_ context.Context, o client.PluginConfigureClie
 func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions, next func(context.Context, client.PluginNewClientOptions) error) error {
 	if o.ClientOptions.DataConverter == nil || o.ClientOptions.FailureConverter == nil {
 		return errUndone
+	}
+	if p.options.InsecureSealNothing {
+		return next(ctx, o)
 	}
 	probe, err := o.ClientOptions.DataConverter.ToPayload("probe")
 	if err != nil {
@@ -191,6 +200,7 @@ func (p *Plugin) codecOptions(namespace string) converter.CodecOptions {
 		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets,
 		Scope: p.options.Scope, AcceptScopes: p.options.AcceptScopes,
 		AllowPlaintext: p.options.AllowPlaintext, CompressMin: p.options.CompressMin,
+		Legacy: p.options.Legacy, InsecureSealNothing: p.options.InsecureSealNothing,
 	}
 	if options.Scope == "" {
 		options.Scope = namespace

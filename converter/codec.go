@@ -34,8 +34,14 @@ type CodecOptions struct {
 	Scope string
 	// AcceptScopes are other scopes whose payloads open as well: former namespaces, parents in other namespaces.
 	AcceptScopes []string
+	// Legacy opens payloads of other codecs, asked in this order, before AllowPlaintext is considered: for the time of a
+	// migration, see docs/migration.md. What one of them takes for its own and cannot open is an error.
+	Legacy []Legacy
 	// AllowPlaintext lets payloads decode that are not sealed: for the time of a migration, see docs/migration.md.
 	AllowPlaintext bool
+	// InsecureSealNothing leaves what is encoded as it is, and opens all the same: for the first step of a migration, in
+	// which every process learns to read what none writes yet.
+	InsecureSealNothing bool
 	// CompressMin is the size in bytes of a marshalled payload from which zstd is tried; 0 means never. The sealed size
 	// then depends on the content: read "What length reveals" in docs/threat-model.md first.
 	CompressMin int
@@ -78,6 +84,10 @@ func NewCodec(keys Keys, options CodecOptions) (*Codec, error) {
 	}
 	options.AcceptKeysets = append(slices.Clone(options.AcceptKeysets), options.Keyset)
 	options.AcceptScopes = append(slices.Clone(options.AcceptScopes), options.Scope)
+	options.Legacy = slices.Clone(options.Legacy)
+	if slices.Contains(options.Legacy, nil) {
+		return nil, errors.New("converter: CodecOptions.Legacy holds a nil decoder")
+	}
 	for _, name := range options.AcceptKeysets {
 		if err := wire.CheckName(name); err != nil {
 			return nil, fmt.Errorf("converter: %w", err)

@@ -23,7 +23,8 @@ var (
 )
 
 // NewDataConverter makes a data converter that seals what parent makes. A nil parent is the SDK's default. A parent that
-// is or wraps a *DataConverter would seal twice and is refused; one that compresses is welcome.
+// is or wraps a *DataConverter would seal twice and is refused, and so is one that encrypts, unless the codec seals
+// nothing: what it has encrypted is for CodecOptions.Legacy. One that compresses is welcome.
 func NewDataConverter(parent sdk.DataConverter, codec *Codec) (*DataConverter, error) {
 	if codec == nil {
 		return nil, errors.New("converter: no codec: make one with NewCodec")
@@ -33,6 +34,9 @@ func NewDataConverter(parent sdk.DataConverter, codec *Codec) (*DataConverter, e
 	}
 	if _, twice := parent.(*DataConverter); twice {
 		return nil, errors.New("converter: the data converter seals already: configure signet once")
+	}
+	if !codec.core.options.InsecureSealNothing && encrypts(parent) {
+		return nil, errors.New("converter: the data converter encrypts already: take its codec out, and give a decoder for what it has encrypted in Options.Legacy")
 	}
 	return &DataConverter{parent: parent, codec: codec}, nil
 }
@@ -110,7 +114,7 @@ func (d *DataConverter) FromPayload(p *commonpb.Payload, valuePtr any) error {
 	if err != nil {
 		return d.at.raise(err)
 	}
-	return d.parent.FromPayload(opened, valuePtr)
+	return d.converted(d.parent.FromPayload(opened, valuePtr), opened)
 }
 
 // FromPayloads opens payloads and converts them.
@@ -122,7 +126,18 @@ func (d *DataConverter) FromPayloads(ps *commonpb.Payloads, valuePtrs ...any) er
 	if err != nil {
 		return d.at.raise(err)
 	}
-	return d.parent.FromPayloads(&commonpb.Payloads{Payloads: opened}, valuePtrs...)
+	return d.converted(d.parent.FromPayloads(&commonpb.Payloads{Payloads: opened}, valuePtrs...), opened...)
+}
+
+// converted returns the parent's error as it is, unless the trouble is that another codec's ciphertext reached it.
+func (d *DataConverter) converted(err error, opened ...*commonpb.Payload) error {
+	if err == nil {
+		return nil
+	}
+	if encrypted := stillEncrypted(opened); encrypted != nil {
+		return d.at.raise(encrypted)
+	}
+	return err
 }
 
 // ToString opens one payload and returns it as text for people, or the text of the error. It never panics.

@@ -26,8 +26,8 @@ type Observer interface {
 
 // Operation is one payload that was sealed or opened, as an [Observer] sees it.
 type Operation struct {
-	Keyset string        // whose key sealed the payload; "" for one in clear
-	Format string        // [FormatV1] or [FormatPlaintext]
+	Keyset string        // whose key sealed the payload; "" for one that signet did not seal
+	Format string        // [FormatV1], [FormatLegacy] or [FormatPlaintext]
 	Plain  int           // bytes of data before sealing or after opening, without metadata
 	Sealed int           // bytes of data after sealing or before opening; 0 for a payload in clear
 	Took   time.Duration // all of it, also the wait for a key that was not known yet
@@ -36,6 +36,7 @@ type Operation struct {
 // Values of [Operation].Format.
 const (
 	FormatV1        = "v1"        // sealed: docs/spec/payload-v1.md
+	FormatLegacy    = "legacy"    // sealed by another codec, and opened by one of [CodecOptions].Legacy
 	FormatPlaintext = "plaintext" // not sealed by signet, and accepted because [CodecOptions].AllowPlaintext says so
 )
 

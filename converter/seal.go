@@ -39,7 +39,7 @@ func (c *Codec) seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 			return nil, err
 		}
 		return p, nil
-	case wire.Exempt(p.GetMetadata()):
+	case wire.Exempt(p.GetMetadata()), c.core.options.InsecureSealNothing:
 		return p, nil
 	}
 	k := c.core
@@ -103,11 +103,7 @@ func (c *Codec) open(p *commonpb.Payload, seen *Operation) (*commonpb.Payload, e
 	}
 	outer, err := wire.Parse(p.GetMetadata(), p.GetData())
 	if errors.Is(err, wire.ErrForeign) {
-		if k.options.AllowPlaintext {
-			seen.Format = FormatPlaintext
-			return p, nil
-		}
-		return nil, &Error{kind: ErrNotSealed, detail: fmt.Sprintf("encoding is %.60q; only sealed payloads are accepted here", p.GetMetadata()[wire.MetadataEncoding])}
+		return k.foreign(p, seen)
 	}
 	if err != nil {
 		return nil, &Error{kind: ErrMalformed, cause: err}
