@@ -260,16 +260,22 @@ func (m *move) reseal(t *testing.T, by process) {
 		}
 		m.triggered(t, by, id)
 	}
+	if err := by.ScheduleClient().GetHandle(t.Context(), "sealed anew").Update(t.Context(), resealing(m.codecFor(t))); err != nil {
+		t.Fatal(err)
+	}
+	m.triggered(t, by, "sealed anew")
+}
+
+// codecFor opens what a process of the second step opens.
+func (m *move) codecFor(t *testing.T) *converter.Codec {
+	t.Helper()
 	codec, err := converter.NewCodec(m.DefaultRing(t), converter.CodecOptions{
 		Keyset: stack.Keyset(m.namespace), Scope: m.namespace, Legacy: m.legacy, AllowPlaintext: m.codec == nil,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := by.ScheduleClient().GetHandle(t.Context(), "sealed anew").Update(t.Context(), resealing(codec)); err != nil {
-		t.Fatal(err)
-	}
-	m.triggered(t, by, "sealed anew")
+	return codec
 }
 
 // resealing is the page's code.
