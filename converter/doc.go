@@ -7,7 +7,8 @@
 //     docs/spec/payload-v1.md. On an error nothing but nil is returned.
 //   - A payload is bound to its keyset's key, to its scope (the namespace) and, where the encoder knew one, to its
 //     workflow. It does not open under any other.
-//   - A payload that is not sealed does not decode, unless [CodecOptions].AllowPlaintext says so.
+//   - A payload that is not sealed does not decode, unless [CodecOptions].AllowPlaintext says so, or one of
+//     [CodecOptions].Legacy opens it.
 //   - No call does I/O or takes a lock while it seals or opens; what [Keys] and an [Observer] do is all that can wait.
 //
 // # What an error does

@@ -85,13 +85,15 @@ func (m *move) settles(t *testing.T, sealing process, began time.Time) {
 	m.reseal(t, sealing)
 	m.again(t, sealing, "handed on")
 	m.readsOld(t, sealing)
-	m.cronKeepsItsInput(t, sealing)
+	m.signal(t, sealing, "handed on", "remember")
+	m.asks(t, "handed on", sealing)
 
 	// The third step: what began before has to end. One is left over.
 	for _, id := range []string{"started before", "started while all read"} {
 		m.end(t, sealing, id)
 	}
 	m.remaining(t, sealing, began, "left over")
+	m.cronKeepsItsInput(t, sealing) // and was not among the remaining
 
 	m.refuses(t, sealing)
 }
@@ -199,10 +201,10 @@ func (m *move) end(t *testing.T, by process, id string) {
 	m.open = slices.DeleteFunc(m.open, func(open string) bool { return open == id })
 }
 
-// schedules makes two, paused, before the migration.
+// schedules makes some, paused, before the migration.
 func (m *move) schedules(t *testing.T, by process) {
 	t.Helper()
-	for _, id := range []string{"sealed anew", "forgotten"} {
+	for _, id := range []string{"sealed anew", "forgotten", "never saved"} {
 		action := &client.ScheduleWorkflowAction{
 			ID: id, Workflow: Nightly, Args: []any{"for " + id}, TaskQueue: taskQueue,
 			Memo: map[string]any{"of": id}, StaticSummary: "summary of " + id,
@@ -311,6 +313,12 @@ func save(t *testing.T, by process, id string) error {
 	})
 }
 
+func describe(t *testing.T, by process, id string) error {
+	t.Helper()
+	_, err := by.ScheduleClient().GetHandle(t.Context(), id).Describe(t.Context())
+	return err
+}
+
 // trigger starts a schedule's workflow and returns its id.
 func (m *move) trigger(t *testing.T, by process, id string) (workflowID string) {
 	t.Helper()
@@ -413,11 +421,15 @@ func (m *move) refuses(t *testing.T, sealing process) {
 	m.triggered(t, ready, "sealed anew")
 	for name, err := range map[string]error{
 		"the result of what was closed before": ready.GetWorkflow(t.Context(), "closed before", "").Get(t.Context(), &got),
-		"the memo that was handed on":          m.memo(t, ready, strict, "handed on", &got),
+		"a memo from before":                   m.memo(t, ready, strict, "left over", &got),
+		"a schedule that was never saved":      describe(t, ready, "never saved"),
 	} {
 		if !errors.Is(err, converter.ErrNotSealed) || got != "" {
 			t.Errorf("%s is read by a strict client: %q, %v", name, got, err)
 		}
+	}
+	if err := m.memo(t, ready, strict, "handed on", &got); err != nil || got != "handed on again" {
+		t.Errorf("the memo that the workflow set again: %q, %v", got, err)
 	}
 	if err := save(t, ready, "forgotten"); err == nil || !strings.Contains(err.Error(), "refused to send UpdateSchedule") {
 		t.Errorf("the forgotten schedule is saved: %v", err)

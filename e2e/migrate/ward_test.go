@@ -16,7 +16,7 @@ import (
 )
 
 // Ward does, for every signal "note", a bit of everything that leaves a payload in its history, and can be asked what it has
-// seen. "again" makes it go on as new, "end" ends it.
+// seen. "again" makes it go on as new, "remember" sets its memo, "end" ends it.
 func Ward(ctx workflow.Context, name string) (seen []string, err error) {
 	seen = []string{name}
 	if err := workflow.SetQueryHandler(ctx, "seen", func(from string) ([]string, error) { return append(seen, from), nil }); err != nil {
@@ -37,6 +37,11 @@ func Ward(ctx workflow.Context, name string) (seen []string, err error) {
 			return seen, nil
 		case "again":
 			return nil, workflow.NewContinueAsNewError(ctx, Ward, name+" again")
+		case "remember":
+			if err := workflow.UpsertMemo(ctx, map[string]any{"of": name}); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		line, err := write(ctx, note)
 		if err != nil {
@@ -90,6 +95,24 @@ func Decline(_ context.Context, in string) error {
 
 // Nightly is what schedules start.
 func Nightly(_ workflow.Context, in string) (string, error) { return in, nil }
+
+// TestThePageShowsThisCode compares the code that docs/migration.md gives people to copy with the code that is tried here.
+func TestThePageShowsThisCode(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "migration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("step_by_step_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(code), "\nfunc resealing(")
+	body, _, ended := strings.Cut(after, "\n}\n")
+	want := strings.ReplaceAll("func resealing("+body+"\n}", "\n", "\n  ") // it stands in a list
+	if !found || !ended || !strings.Contains(string(page), want) {
+		t.Errorf("docs/migration.md does not show\n%s", want)
+	}
+}
 
 // tinkFixture returns the keyset of a fixture of package converter/legacy, and what it is encrypted under.
 func tinkFixture(t *testing.T, name string) (keyset, kek *strings.Reader) {
