@@ -102,7 +102,7 @@ func TestThePageShowsThisCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, err := os.ReadFile("step_by_step_test.go")
+	code, err := os.ReadFile("schedules_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
