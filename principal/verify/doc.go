@@ -8,6 +8,13 @@
 // not in the future; a "sub"; at most 8 KiB. The unverified "iss" is used for one thing: to choose which issuer's keys
 // to try. Nothing is ever fetched because a token says so.
 //
+// # Keys
+//
+// An issuer's keys are fetched when its first token comes, and kept for as long as its Cache-Control says: at least one
+// minute, at most an hour, ten minutes if it does not say. A key that the issuer withdraws verifies nothing after that.
+// While the issuer cannot be reached the last keys are used for an hour more; then its tokens are refused with
+// [IssuerUnavailable]. A token that names an unknown key is a reason to fetch early, but not twice within half a minute.
+//
 // # Two tokens
 //
 // The Temporal Web UI sends the access token in Authorization and the ID token in Authorization-Extras. The access

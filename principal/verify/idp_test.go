@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -66,7 +67,9 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.Public(), KeyID: kid, Use: "sig"})
 		}
 		_ = json.NewEncoder(w).Encode(set)
-	case "/elsewhere/.well-known/openid-configuration":
+	case "/large":
+		_, _ = w.Write(bytes.Repeat([]byte(" "), 2<<20))
+	case "/elsewhere/.well-known/openid-configuration", "/elsewhere/keys":
 		http.Redirect(w, r, "http://localhost:1/", http.StatusFound)
 	default:
 		http.NotFound(w, r)

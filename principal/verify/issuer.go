@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/signet-temporal/signet/principal/verify/internal/jwks"
 )
 
 // Issuer is one who vouches for callers. Issuer and at least one audience are required; the zero value of every other
@@ -115,8 +117,8 @@ func (i Issuer) connect(ctx context.Context) (*issuer, error) {
 		i.EmailClaim = "email"
 	}
 	ctx = oidc.ClientContext(ctx, i.client())
-	jwks := i.JWKSURL
-	if jwks == "" {
+	keysURL := i.JWKSURL
+	if keysURL == "" {
 		provider, err := oidc.NewProvider(ctx, i.Issuer)
 		if err != nil {
 			return nil, fmt.Errorf("issuer: OIDC discovery of %s failed: %s: check the URL, or give jwksURL", i.Issuer, oneLine(err))
@@ -130,15 +132,16 @@ func (i Issuer) connect(ctx context.Context) (*issuer, error) {
 		if err := checkURL(document.JWKSURL); err != nil {
 			return nil, fmt.Errorf("issuer: OIDC discovery of %s names a jwks_uri that cannot be used: %w", i.Issuer, err)
 		}
-		jwks = document.JWKSURL
+		keysURL = document.JWKSURL
 	}
-	return &issuer{Issuer: i, keys: oidc.NewRemoteKeySet(ctx, jwks)}, nil
+	return &issuer{Issuer: i, keys: jwks.New(keysURL, i.client(), i.Algorithms)}, nil
 }
 
 // client fetches what the issuer publishes: bounded in time and size, and never redirected to another host or to http.
 func (i Issuer) client() *http.Client {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: i.RootCAs}
+	base.DisableKeepAlives = true // minutes lie between two fetches
 	return &http.Client{
 		Transport: capped{base},
 		Timeout:   fetchTimeout,

@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/signet-temporal/signet/principal"
+	"github.com/signet-temporal/signet/principal/verify/internal/jwks"
 )
 
 const (
@@ -179,7 +180,7 @@ func (i *issuer) verify(ctx context.Context, token string, k kind) (*principal.C
 	if k == idToken {
 		audiences = i.IDTokenAudiences
 	}
-	keys := &watched{KeySet: i.keys}
+	keys := &watched{KeySet: i.keys, err: errNotAsked}
 	config := oidc.Config{
 		SkipClientIDCheck:    true, // checked below, against several audiences
 		SupportedSigningAlgs: i.Algorithms,
@@ -187,12 +188,13 @@ func (i *issuer) verify(ctx context.Context, token string, k kind) (*principal.C
 	}
 	verified, err := oidc.NewVerifier(i.Issuer.Issuer, keys, &config).Verify(ctx, token)
 	var expired *oidc.TokenExpiredError
+	var outage *jwks.FetchError
 	switch {
 	case errors.As(err, &expired):
 		return nil, refuse(ExpiredToken, "the token has expired, or says not when it does")
-	case keys.outage != nil:
-		return nil, refuse(IssuerUnavailable, "fetching the issuer's keys: "+oneLine(keys.outage))
-	case err != nil && !keys.verified:
+	case errors.As(keys.err, &outage):
+		return nil, refuse(IssuerUnavailable, oneLine(outage))
+	case keys.err != nil:
 		return nil, refuse(BadSignature, "no key and algorithm of the issuer verifies the token")
 	case err != nil:
 		return nil, refuse(MalformedToken, "the token's claims are not those of a JWT of this issuer")
@@ -203,18 +205,15 @@ func (i *issuer) verify(ctx context.Context, token string, k kind) (*principal.C
 	return i.caller(verified)
 }
 
-// watched tells a signature that is wrong from keys that could not be fetched; the library's verifier does not.
+// watched keeps the error of the key set as it is; the library's verifier keeps its text alone.
 type watched struct {
 	oidc.KeySet
-	verified bool
-	outage   error
+	err error
 }
 
-func (w *watched) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	payload, err := w.KeySet.VerifySignature(ctx, token)
-	w.verified = err == nil
-	if err != nil && strings.HasPrefix(err.Error(), "fetching keys ") {
-		w.outage = err
-	}
-	return payload, err
+var errNotAsked = errors.New("the token is refused before its signature is looked at")
+
+func (w *watched) VerifySignature(ctx context.Context, token string) (payload []byte, err error) {
+	payload, w.err = w.KeySet.VerifySignature(ctx, token)
+	return payload, w.err
 }
