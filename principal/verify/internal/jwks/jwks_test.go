@@ -36,13 +36,15 @@ type site struct {
 
 func (s *site) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.fetches = append(s.fetches, time.Now())
+	s.mu.Unlock()
 	select {
 	case <-time.After(s.latency):
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.away {
 		return nil, errors.New("connection refused")
 	}
@@ -172,6 +174,9 @@ func TestAColdStartOfManyRequestsFetchesOnce(t *testing.T) {
 			all.Go(func() { want(t, "cold", set, token, "ok") })
 		}
 		all.Wait()
+		if r := <-set.start(); r.Err != nil { // by a request that looked at the clock before the others were done
+			t.Error(r.Err)
+		}
 		if s.count() != 1 {
 			t.Errorf("%d fetches", s.count())
 		}
@@ -243,6 +248,23 @@ func TestAnOutageOfTheIssuerIsBridgedForAnHourAndNotLonger(t *testing.T) {
 		s.setAway(false)
 		time.Sleep(apart + apart/10)
 		want(t, "after the outage", set, token, "ok")
+	})
+}
+
+func TestAnOutageOfLongAgoIsNoReasonToUseOldKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, published := newKey(t, "k1")
+		s := &site{keys: []jose.JSONWebKey{published}}
+		set, token := s.set(), sign(t, key, "k1")
+		want(t, "before the outage", set, token, "ok")
+		s.setAway(true)
+		time.Sleep(9 * time.Minute)
+		want(t, "in the outage", set, token, "ok") // and fails to renew the keys
+		synctest.Wait()
+		s.setAway(false)
+		s.keys = []jose.JSONWebKey{}
+		time.Sleep(20 * time.Minute)
+		want(t, "withdrawn, and the first request since", set, token, "refused")
 	})
 }
 
