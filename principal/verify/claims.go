@@ -3,6 +3,8 @@ package verify
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -10,33 +12,92 @@ import (
 	"github.com/signet-temporal/signet/principal"
 )
 
-// caller reads the claims of a token whose signature, issuer, audience and expiry are verified.
-func (i *issuer) caller(token *oidc.IDToken) (*principal.Caller, error) {
+// Claims are what a verified token says. They are personal data: take what is needed and let go of the rest.
+type Claims struct {
+	Issuer   string    // the exact "iss", as configured
+	Subject  string    // "sub"; never empty
+	IssuedAt time.Time // "iat"; zero where the token has none
+	all      map[string]json.RawMessage
+}
+
+// Decode reads the claim called name into what into points to, as encoding/json does. A claim that is not there, or
+// null, changes nothing. The error does not hold the claim's value.
+func (c Claims) Decode(name string, into any) error {
+	raw, ok := c.all[name]
+	if !ok || json.Unmarshal(raw, into) == nil {
+		return nil
+	}
+	return fmt.Errorf("claim %q has another type", name)
+}
+
+// String names the issuer alone, so that no fmt verb prints a person.
+func (c Claims) String() string { return "claims of " + c.Issuer }
+
+// claims reads what a token says whose signature, issuer, audience and expiry are verified.
+func (i *issuer) claims(token *oidc.IDToken) (*Claims, error) {
 	if token.Subject == "" {
 		return nil, refuse(MalformedToken, `the token has no "sub"`)
 	}
-	claims := map[string]json.RawMessage{}
-	if err := token.Claims(&claims); err != nil {
+	c := &Claims{Issuer: i.Issuer.Issuer, Subject: token.Subject, IssuedAt: token.IssuedAt, all: map[string]json.RawMessage{}}
+	if err := token.Claims(&c.all); err != nil {
 		return nil, refuse(MalformedToken, "the token's claims are not an object")
 	}
 	var notBefore float64
-	if raw, ok := claims["nbf"]; ok && json.Unmarshal(raw, &notBefore) != nil {
+	if err := c.Decode("nbf", &notBefore); err != nil {
 		return nil, refuse(MalformedToken, `"nbf" is not a number`)
 	}
-	latest := time.Now().Add(leeway)
-	if token.IssuedAt.After(latest) || notBefore > float64(latest.Unix()) {
+	now := time.Now()
+	if latest := now.Add(leeway); c.IssuedAt.After(latest) || notBefore > float64(latest.Unix()) {
 		return nil, refuse(NotYetValid, "the token is from the future: compare the clocks")
 	}
-	groups, err := stringsOf(claims[i.GroupsClaim])
+	if i.MaxAge > 0 && now.Sub(c.IssuedAt) > i.MaxAge+leeway {
+		return nil, refuse(ExpiredToken, fmt.Sprintf(`the token is older than %v, or has no "iat"`, i.MaxAge))
+	}
+	if err := i.checkParty(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// checkParty looks at to whom the token was issued: "azp" in OpenID Connect, "client_id" in RFC 9068.
+func (i *issuer) checkParty(c *Claims) error {
+	if len(i.AuthorizedParties) == 0 {
+		return nil
+	}
+	found := false
+	for _, name := range []string{"azp", "client_id"} {
+		var party string
+		if err := c.Decode(name, &party); err != nil {
+			return refuse(MalformedToken, fmt.Sprintf("%q is not a string", name))
+		}
+		if party != "" && !slices.Contains(i.AuthorizedParties, party) {
+			return refuse(WrongAudience, fmt.Sprintf("the token was issued to %.200q, not to one of %q", party, i.AuthorizedParties))
+		}
+		found = found || party != ""
+	}
+	if !found {
+		return refuse(WrongAudience, `the token does not say to whom it was issued ("azp" or "client_id")`)
+	}
+	return nil
+}
+
+// isOfType compares the "typ" of a token's header, of which RFC 7515 says how it may be written.
+func isOfType(typ string, types []string) bool {
+	typ = strings.ToLower(typ)
+	typ = strings.TrimPrefix(typ, "application/")
+	if typ == "" {
+		typ = "jwt"
+	}
+	return slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, typ) })
+}
+
+// caller is who a token of the issuer speaks for.
+func (i *issuer) caller(c *Claims) (*principal.Caller, error) {
+	groups, err := stringsOf(c.all[i.GroupsClaim])
 	if err != nil {
 		return nil, refuse(MalformedToken, fmt.Sprintf("claim %q is neither a string nor a list of strings", i.GroupsClaim))
 	}
-	return &principal.Caller{
-		Issuer:  i.Issuer.Issuer,
-		Subject: token.Subject,
-		Email:   i.email(claims),
-		Groups:  groups,
-	}, nil
+	return &principal.Caller{Issuer: c.Issuer, Subject: c.Subject, Email: i.email(c.all), Groups: groups}, nil
 }
 
 // email returns "" for an address that nobody has verified: a user who may type in an address would choose another's.

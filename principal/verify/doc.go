@@ -4,8 +4,9 @@
 // # What is required of a token
 //
 // A signature by a key that its issuer publishes, with an algorithm of the issuer's list (never "none", never HMAC); an
-// "iss" that is configured; an "aud" of the issuer's list; an "exp" that has not passed; an "iat" and "nbf" that are
-// not in the future; a "sub"; at most 8 KiB. The unverified "iss" is used for one thing: to choose which issuer's keys
+// "iss" that is configured; an "aud" of the issuer's list; a "typ" that access tokens have; an "exp" that has not passed;
+// an "iat" and "nbf" that are not in the future; a "sub"; at most 8 KiB. An [Issuer] can ask for more: to whom the token
+// was issued, and how long ago. Clocks may differ by half a minute. The unverified "iss" is used for one thing: to choose which issuer's keys
 // to try. Nothing is ever fetched because a token says so.
 //
 // # Keys
@@ -25,5 +26,6 @@
 //
 // # Errors
 //
-// A refusal is an [*Error] with a code that is safe to show. Its text holds nothing of the token but the issuer.
+// A refusal is an [*Error] with a code that is safe to show. Its text holds nothing of the
+// token but issuer, audience, type and party: nothing of the person.
 package verify

@@ -26,7 +26,7 @@ type Error struct {
 	detail string
 }
 
-// Error returns one line without anything of the token but the issuer.
+// Error returns one line without anything of the token but issuer, audience, type and party.
 func (e *Error) Error() string {
 	if e.Issuer == "" {
 		return fmt.Sprintf("%s: %s", e.Code, e.detail)

@@ -110,8 +110,12 @@ func (p *idp) idClaims() claims {
 func (p *idp) sign(c claims) string { return p.signWith(c, jose.RS256, p.keys["rsa"], "rsa") }
 
 func (p *idp) signWith(c claims, alg jose.SignatureAlgorithm, key any, kid string) string {
+	return p.signBy(c, alg, key, (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", kid))
+}
+
+func (p *idp) signBy(c claims, alg jose.SignatureAlgorithm, key any, options *jose.SignerOptions) string {
 	p.t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", kid))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
 	if err != nil {
 		p.t.Fatal(err)
 	}

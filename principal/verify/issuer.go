@@ -41,6 +41,14 @@ type Issuer struct {
 	// AllowUnverifiedEmail takes the address of a token without "email_verified", and of an EmailClaim that "email" does
 	// not confirm; never one with "email_verified": false. Only for issuers where users cannot choose their address.
 	AllowUnverifiedEmail bool
+	// TokenTypes are the "typ" of its access tokens, such as "at+jwt"; a token without "typ" counts as "JWT". Empty:
+	// "at+jwt" and "JWT". The type of an ID token is "JWT", always.
+	TokenTypes []string
+	// AuthorizedParties are the client ids to which it may have issued a token: its "azp" and "client_id", at least one
+	// of which there must be then. Empty: any.
+	AuthorizedParties []string
+	// MaxAge is how long after its "iat" a token is taken, even if it expires later. 0: until it expires.
+	MaxAge time.Duration
 	// RootCAs that may certify the issuer's https server. Nil: those of the system.
 	RootCAs *x509.CertPool
 }
@@ -70,6 +78,15 @@ func (i Issuer) Check() error {
 	}
 	if slices.Contains(i.IDTokenAudiences, "") {
 		return errors.New("idTokenAudiences: an audience is empty")
+	}
+	if slices.Contains(i.TokenTypes, "") {
+		return errors.New(`tokenTypes: a type is empty: give "JWT" for tokens without "typ"`)
+	}
+	if slices.Contains(i.AuthorizedParties, "") {
+		return errors.New("authorizedParties: a client id is empty")
+	}
+	if i.MaxAge < 0 {
+		return fmt.Errorf("maxAge: %v is negative", i.MaxAge)
 	}
 	for _, alg := range i.Algorithms {
 		if !slices.Contains(algorithms(), alg) {
@@ -109,6 +126,9 @@ type issuer struct {
 func (i Issuer) connect(ctx context.Context) (*issuer, error) {
 	if len(i.Algorithms) == 0 {
 		i.Algorithms = algorithms()
+	}
+	if len(i.TokenTypes) == 0 {
+		i.TokenTypes = []string{"at+jwt", "JWT"}
 	}
 	if i.GroupsClaim == "" {
 		i.GroupsClaim = "groups"

@@ -84,6 +84,12 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*principal.Caller,
 	return v.verify(ctx, token, accessToken)
 }
 
+// Claims returns what such a token says, for those who need more of it than who the caller is.
+func (v *Verifier) Claims(ctx context.Context, token string) (*Claims, error) {
+	_, claims, err := v.claims(ctx, token, accessToken)
+	return claims, err
+}
+
 func bearer(h http.Header) (string, error) {
 	values := h.Values("Authorization")
 	if len(values) == 0 || values[0] == "" {
@@ -135,51 +141,72 @@ const (
 )
 
 func (v *Verifier) verify(ctx context.Context, token string, k kind) (*principal.Caller, error) {
-	name, err := peekIssuer(token)
+	i, claims, err := v.claims(ctx, token, k)
 	if err != nil {
 		return nil, err
 	}
+	caller, err := i.caller(claims)
+	return caller, of(i, err)
+}
+
+// claims chooses the issuer that shall judge the token, and has it judged.
+func (v *Verifier) claims(ctx context.Context, token string, k kind) (*issuer, *Claims, error) {
+	typ, name, err := peek(token)
+	if err != nil {
+		return nil, nil, err
+	}
 	i := v.issuers[name]
 	if i == nil {
-		return nil, refuse(UnknownIssuer, fmt.Sprintf("no issuer %.200q is configured", name))
+		return nil, nil, refuse(UnknownIssuer, fmt.Sprintf("no issuer %.200q is configured", name))
 	}
-	caller, err := i.verify(ctx, token, k)
+	types, audiences := i.TokenTypes, i.Audiences
+	if k == idToken {
+		types, audiences = []string{"JWT"}, i.IDTokenAudiences
+	}
+	claims, err := i.verify(ctx, token, audiences)
+	if err == nil && !isOfType(typ, types) {
+		claims, err = nil, refuse(MalformedToken, fmt.Sprintf("the token is of type %.50q, not one of %q", typ, types))
+	}
+	return i, claims, of(i, err)
+}
+
+// of writes into a refusal whose token it was.
+func of(i *issuer, err error) error {
 	var refused *Error
 	if errors.As(err, &refused) {
 		refused.Issuer = i.Issuer.Issuer
 	}
-	return caller, err
+	return err
 }
 
-// peekIssuer reads "iss" from a token that nobody has verified yet, to choose the issuer that shall.
-func peekIssuer(token string) (string, error) {
+// peek reads a token that nobody has verified yet: its "typ", and its "iss" to choose the issuer that shall verify it.
+func peek(token string) (typ, issuer string, err error) {
 	if token == "" {
-		return "", refuse(MissingToken, "the request has no token")
+		return "", "", refuse(MissingToken, "the request has no token")
 	}
 	if len(token) > maxToken {
-		return "", refuse(MalformedToken, "the token is longer than 8 KiB")
+		return "", "", refuse(MalformedToken, "the token is longer than 8 KiB")
 	}
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return "", refuse(MalformedToken, "the token is not a signed JWT")
+		return "", "", refuse(MalformedToken, "the token is not a signed JWT")
 	}
-	var header, claims struct {
+	var header struct {
+		Type string `json:"typ"`
+	}
+	var claims struct {
 		Issuer string `json:"iss"`
 	}
 	for n, into := range []any{&header, &claims} {
 		part, err := base64.RawURLEncoding.DecodeString(parts[n])
 		if err != nil || json.Unmarshal(part, into) != nil {
-			return "", refuse(MalformedToken, "the token is not a signed JWT")
+			return "", "", refuse(MalformedToken, "the token is not a signed JWT")
 		}
 	}
-	return claims.Issuer, nil
+	return header.Type, claims.Issuer, nil
 }
 
-func (i *issuer) verify(ctx context.Context, token string, k kind) (*principal.Caller, error) {
-	audiences := i.Audiences
-	if k == idToken {
-		audiences = i.IDTokenAudiences
-	}
+func (i *issuer) verify(ctx context.Context, token string, audiences []string) (*Claims, error) {
 	keys := &watched{KeySet: i.keys, err: errNotAsked}
 	config := oidc.Config{
 		SkipClientIDCheck:    true, // checked below, against several audiences
@@ -202,7 +229,7 @@ func (i *issuer) verify(ctx context.Context, token string, k kind) (*principal.C
 	if !slices.ContainsFunc(verified.Audience, func(a string) bool { return slices.Contains(audiences, a) }) {
 		return nil, refuse(WrongAudience, fmt.Sprintf("the token is for %.200q, not for %q", verified.Audience, audiences))
 	}
-	return i.caller(verified)
+	return i.claims(verified)
 }
 
 // watched keeps the error of the key set as it is; the library's verifier keeps its text alone.

@@ -378,6 +378,9 @@ func TestABadIssuerStopsTheStartWithOneLineThatNamesTheField(t *testing.T) {
 		"down":                {[]verify.Issuer{p.issuer(), down.issuer()}, "issuers[1].issuer: OIDC discovery of " + down.URL},
 		"no discovery there":  {[]verify.Issuer{{Issuer: p.URL + "/nowhere", Audiences: []string{"a"}}}, "issuers[0].issuer: OIDC discovery"},
 		"another's document":  {[]verify.Issuer{liar.issuer()}, "did not match"},
+		"empty type":          {[]verify.Issuer{{Issuer: p.URL, Audiences: []string{"a"}, TokenTypes: []string{""}}}, "issuers[0].tokenTypes: "},
+		"empty party":         {[]verify.Issuer{{Issuer: p.URL, Audiences: []string{"a"}, AuthorizedParties: []string{""}}}, "issuers[0].authorizedParties: "},
+		"negative age":        {[]verify.Issuer{{Issuer: p.URL, Audiences: []string{"a"}, MaxAge: -time.Second}}, "issuers[0].maxAge: "},
 		"jwks_uri not safe":   {[]verify.Issuer{plain.issuer()}, "jwks_uri that cannot be used"},
 		"redirected off host": {[]verify.Issuer{{Issuer: p.URL + "/elsewhere", Audiences: []string{"a"}}}, "redirected to another place"},
 	} {
