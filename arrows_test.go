@@ -26,9 +26,11 @@ func TestImportArrows(t *testing.T) {
 		"codecserver/policy": append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
 		"codecserver/audit":  append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
 		"principal/verify":   append(append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, vault...), sdk...),
-		".":                  append([]string{module + "/codecserver", "github.com/coreos/"}, vault...),
-		"signettest":         append([]string{module + "/codecserver", module + "/principal", "github.com/coreos/"}, vault...),
-		"cmd/signet":         {module + "/codecserver", module + "/converter", "go.temporal.io/sdk/"},
+		"principal/principaltest": append(append([]string{module + "/keys", module + "/converter", module + "/codecserver", module + "/principal/verify",
+			module + "/principal/s2s", module + "/principal/propagate"}, vault...), "go.temporal.io/"),
+		".":          append([]string{module + "/codecserver", "github.com/coreos/"}, vault...),
+		"signettest": append([]string{module + "/codecserver", module + "/principal", "github.com/coreos/"}, vault...),
+		"cmd/signet": {module + "/codecserver", module + "/converter", "go.temporal.io/sdk/"},
 	} {
 		for _, dep := range deps(t, pkg) {
 			for _, prefix := range forbidden {
