@@ -1,5 +1,6 @@
 // Package verify proves who makes a request: it checks the JSON Web Tokens that come with it, of several issuers at
-// once, and returns a [principal.Caller].
+// once, and returns a [principal.Caller]. An [Edge] does so for HTTP and gRPC servers that start workflows: what comes
+// after it finds a [principal.Principal] in the context, and no token anywhere.
 //
 // # What is required of a token
 //

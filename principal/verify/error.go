@@ -15,6 +15,7 @@ const (
 	NotYetValid    Code = "token-not-yet-valid"
 	WrongAudience  Code = "wrong-audience"
 	TokenMismatch  Code = "token-mismatch" // the two tokens name different callers
+	UnfitClaims    Code = "unfit-claims"   // an Edge alone: the token is good, but does not say for whom in a way that we can use
 	// IssuerUnavailable is the one transient code: the issuer's keys could not be fetched.
 	IssuerUnavailable Code = "identity-provider-unavailable"
 )

@@ -57,7 +57,7 @@ func New(ctx context.Context, issuers ...Issuer) (*Verifier, error) {
 // Authenticate returns who makes the request, by its Authorization and Authorization-Extras headers. The error is an
 // [*Error]. It reads neither URL nor body nor cookies.
 func (v *Verifier) Authenticate(r *http.Request) (*principal.Caller, error) {
-	access, err := bearer(r.Header)
+	access, err := bearer(r.Header.Values("Authorization"))
 	if err != nil {
 		return nil, err
 	}
@@ -90,16 +90,15 @@ func (v *Verifier) Claims(ctx context.Context, token string) (*Claims, error) {
 	return claims, err
 }
 
-func bearer(h http.Header) (string, error) {
-	values := h.Values("Authorization")
-	if len(values) == 0 || values[0] == "" {
-		return "", nil
-	}
-	if len(values) > 1 {
+func bearer(authorization []string) (string, error) {
+	if len(authorization) > 1 {
 		return "", refuse(MalformedToken, "more than one Authorization header")
 	}
-	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
+	if len(authorization) == 0 || authorization[0] == "" {
+		return "", nil
+	}
+	scheme, token, _ := strings.Cut(authorization[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
 		return "", refuse(MalformedToken, "the Authorization header is not a bearer token")
 	}
 	return strings.TrimSpace(token), nil

@@ -259,6 +259,7 @@ func TestAccessTokenAndIDTokenTogether(t *testing.T) {
 		{says: "opaque access token", access: "Bearer ya29.opaque", id: id, groups: "staff,payments", email: "ann@example.com"},
 		{says: "no access token", id: id, groups: "staff,payments", email: "ann@example.com"},
 		{says: "empty access token", access: "Bearer ", id: id, groups: "staff,payments", email: "ann@example.com"},
+		{says: "bearer of nothing", access: "Bearer", id: id, groups: "staff,payments", email: "ann@example.com"},
 		{says: "access token of somebody unknown", access: "Bearer " + unknown.sign(unknown.claims()), id: id, groups: "staff,payments", email: "ann@example.com"},
 		{says: "expired ID token adds nothing", access: "Bearer " + access, id: p.sign(p.idClaims().with(expired)), groups: "oncall,staff", email: "ann@example.com"},
 		{says: "forged ID token adds nothing", access: "Bearer " + p.sign(noEmail), id: unknown.sign(p.idClaims())},
