@@ -1,0 +1,7 @@
+// Package s2s is how one service calls another for somebody: with a token of its own, which proves the service, and with
+// headers that say for whom it calls. The user's token is not needed, which is good, because by the time an activity runs
+// it has expired and nobody has kept it.
+//
+// A [TokenSource] gets service tokens, such as [File] from a Kubernetes projected volume. A [Cache] in front of any source
+// keeps them fresh, so that a call costs no round trip.
+package s2s
