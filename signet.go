@@ -31,6 +31,7 @@ import (
 
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/internal/wire"
+	"github.com/signet-temporal/signet/principal/propagate"
 )
 
 // Options of a [Plugin]. The zero value seals for the client's namespace under the keyset "ns/<namespace>".
@@ -56,6 +57,10 @@ type Options struct {
 	// sealed. The SDK sends a memo in clear when sealing it fails; without the guard nobody would notice. A client made
 	// from an existing one that has no plugin then sends the errors of queries in clear as well.
 	AllowUnsealedRequests bool
+	// Principal carries for whom a workflow runs, sealed, from the context that starts it to its children and activities,
+	// and refuses whatever comes without: see package principal/propagate and docs/principal.md. The zero Options are the
+	// strict ones. The ring must hold the keyset "principal/<scope>" as well. Nil: nothing is carried and nothing is asked for.
+	Principal *propagate.Options
 	// CompressMin is the size in bytes from which payloads are compressed; 0 means never. See converter.CodecOptions.
 	CompressMin int
 }
@@ -93,6 +98,10 @@ func NewPlugin(keys converter.Keys, options Options) (*Plugin, error) {
 	if keys == nil {
 		return nil, errors.New("signet: no keys: give a ring made by keys.NewRing")
 	}
+	if options.Principal != nil {
+		own := *options.Principal
+		options.Principal = &own
+	}
 	p := &Plugin{keys: keys, options: options, watched: make(map[string]bool)}
 	chain := []grpc.UnaryClientInterceptor{queryErrors{p.failures, options.InsecureSealNothing}.intercept}
 	if !options.AllowUnsealedRequests && !options.InsecureSealNothing {
@@ -119,6 +128,11 @@ func (p *Plugin) ConfigureClient(_ context.Context, o client.PluginConfigureClie
 		return err
 	}
 	o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter = dc, fc
+	if p.options.Principal != nil {
+		if err := p.carryPrincipals(o.ClientOptions, namespace); err != nil {
+			return fmt.Errorf("signet: no principal can be carried: %w", err)
+		}
+	}
 	connection := &o.ClientOptions.ConnectionOptions
 	connection.DialOptions = slices.Clip(connection.DialOptions)
 	if metrics != nil && !p.options.AllowUnsealedRequests {
@@ -132,6 +146,9 @@ func (p *Plugin) ConfigureClient(_ context.Context, o client.PluginConfigureClie
 // client made from an existing one whose connection has no guard.
 func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions, next func(context.Context, client.PluginNewClientOptions) error) error {
 	if o.ClientOptions.DataConverter == nil || o.ClientOptions.FailureConverter == nil {
+		return errUndone
+	}
+	if p.options.Principal != nil && !propagate.Wired(o.ClientOptions) {
 		return errUndone
 	}
 	if p.options.InsecureSealNothing {
@@ -154,7 +171,7 @@ func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions,
 	return next(ctx, o)
 }
 
-var errUndone = errors.New("signet: a plugin after signet replaced or wrapped the data converter, the failure converter or the dial options: put signet last in client.Options.Plugins")
+var errUndone = errors.New("signet: a plugin after signet replaced or wrapped the data converter, the failure converter, the dial options, the context propagators or the interceptors: put signet last in client.Options.Plugins")
 
 // ConfigureWorker implements worker.Plugin. It refuses a worker whose panic policy would turn a missing key into a failed
 // workflow, and one that got the plugin without its client, which then would not seal. The SDK turns the error into a
@@ -179,6 +196,11 @@ func (p *Plugin) ConfigureWorkflowReplayer(_ context.Context, o worker.PluginCon
 		return err
 	}
 	o.WorkflowReplayerOptions.DataConverter, o.WorkflowReplayerOptions.FailureConverter = dc, fc
+	if p.options.Principal != nil {
+		if err := p.replayPrincipals(o.WorkflowReplayerOptions); err != nil {
+			return fmt.Errorf("signet: no principal can be carried: %w", err)
+		}
+	}
 	return nil
 }
 

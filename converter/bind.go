@@ -1,9 +1,9 @@
 package converter
 
 import (
-	"time"
-
 	sdk "go.temporal.io/sdk/converter"
+
+	"github.com/signet-temporal/signet/internal/wire"
 )
 
 // replayNamespace is what the SDK's replayer reports when it does not know the workflow (sdk internal/worker.go,
@@ -32,19 +32,5 @@ func workflowOf(sc sdk.SerializationContext) string {
 // that id, a dash and the time; the last result of one such run is read by the next. So ids that differ only in such a
 // suffix are one workflow here.
 func sameWorkflow(sealed, found string) bool {
-	return sealed == "" || found == "" || sealed == found || unscheduled(sealed) == unscheduled(found)
-}
-
-// unscheduled cuts the suffix that the server's scheduler appends: "-" and a time in RFC 3339, UTC, whole seconds
-// (server service/worker/scheduler/workflow.go).
-func unscheduled(id string) string {
-	const suffix = len("-2006-01-02T15:04:05Z")
-	at := len(id) - suffix
-	if at <= 0 || id[at] != '-' {
-		return id
-	}
-	if _, err := time.Parse("2006-01-02T15:04:05Z", id[at+1:]); err != nil {
-		return id
-	}
-	return id[:at]
+	return sealed == "" || found == "" || sealed == found || wire.Unscheduled(sealed) == wire.Unscheduled(found)
 }

@@ -42,8 +42,8 @@ func appendKeyID(dst []byte, keyset string, id uint32) []byte {
 	return dst
 }
 
-// parseKeyID splits "<keyset name>/<8 lower-case hex digits>".
-func parseKeyID(value []byte) (keyset string, id uint32, err error) {
+// ParseKeyID splits "<keyset name>/<8 lower-case hex digits>" (spec §2.2). Its errors match [ErrMalformed].
+func ParseKeyID(value []byte) (keyset string, id uint32, err error) {
 	slash := len(value) - idDigits - 1
 	if slash < 1 || value[slash] != '/' {
 		return "", 0, malformed(MetadataKeyID + " is not <keyset name>/<8 hex digits>")

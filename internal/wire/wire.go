@@ -73,7 +73,7 @@ func Parse(metadata map[string][]byte, data []byte) (Outer, error) {
 	if string(metadata[MetadataEncoding]) != Encoding {
 		return Outer{}, malformed("encoding is not " + Encoding)
 	}
-	if o.Keyset, o.KeyID, err = parseKeyID(metadata[MetadataKeyID]); err != nil {
+	if o.Keyset, o.KeyID, err = ParseKeyID(metadata[MetadataKeyID]); err != nil {
 		return Outer{}, err
 	}
 	if len(metadata) != 3 {
