@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/principal/propagate"
 )
 
 // check proves what the demo shows, one "ok:" line for each promise. The error says what leaked.
@@ -22,13 +24,16 @@ func (d *demo) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	payloads, err := s.payloads(ctx)
+	payloads, headers, err := s.payloads(ctx)
 	if err != nil {
 		return err
 	}
 	for _, promise := range []func() (string, error){
 		func() (string, error) { return checkSealed(s, payloads) },
-		func() (string, error) { return checkFiles(d.temporal.Files()) },
+		func() (string, error) { return checkHeaders(headers) },
+		func() (string, error) { return checkFiles(d.temporal.Files(), d.deskToken) },
+		func() (string, error) { return checkInsurer(d.insurer.called(), d.alice.name) },
+		func() (string, error) { return d.checkDoors(ctx) },
 		func() (string, error) { return d.checkAlice(payloads) },
 		func() (string, error) { return d.checkBob(payloads) },
 		func() (string, error) { return d.checkAudit(len(payloads)) },
@@ -62,8 +67,54 @@ func checkSealed(s *stored, payloads []found) (string, error) {
 	return fmt.Sprintf("all %d payloads in %d events, 2 descriptions and the list of workflows are sealed", len(payloads), len(s.events)), nil
 }
 
-// checkFiles: no secret is in the files of Temporal's database, while what is not secret is.
-func checkFiles(files []string) (string, error) {
+// checkHeaders: every header says, sealed, for whom; and there are some.
+func checkHeaders(headers []found) (string, error) {
+	for _, f := range headers {
+		if m := f.payload.GetMetadata(); string(m["encoding"]) != propagate.Encoding || !strings.HasPrefix(string(m["encryption-key-id"]), principals+"/") {
+			return "", fmt.Errorf("leak: a header of %s is not sealed: its encoding is %q", f.where, m["encoding"])
+		}
+	}
+	if len(headers) == 0 {
+		return "", errors.New("no header says for whom the workflows run")
+	}
+	return fmt.Sprintf("for whom they run stands sealed in all %d headers", len(headers)), nil
+}
+
+// checkInsurer: the service that the activity called knows for whom, and by whom.
+func checkInsurer(calls []call, name string) (string, error) {
+	if len(calls) == 0 {
+		return "", errors.New("the insurer was not called")
+	}
+	for _, c := range calls {
+		if c.who.Subject != name || c.who.Tenant != tenant || c.by.Subject != workerClientID {
+			return "", fmt.Errorf("the insurer was called by %q for %q of %q, and should be by %q for %q of %q",
+				c.by.Subject, c.who.Subject, c.who.Tenant, workerClientID, name, tenant)
+		}
+	}
+	return fmt.Sprintf("the insurer was called by %s, on behalf of %s of %s", workerClientID, name, tenant), nil
+}
+
+// checkDoors: neither service lets anybody in who does not show who they are.
+func (d *demo) checkDoors(ctx context.Context) (string, error) {
+	for _, url := range []string{d.deskURL + "/intakes", d.insurerURL + "/policies"} {
+		var no *refused
+		if err := d.post(ctx, url, "", []byte("{}"), nil); !errors.As(err, &no) || no.status != http.StatusUnauthorized {
+			return "", fmt.Errorf("%s lets a request in that has no token: %w", url, err)
+		}
+	}
+	if err := d.post(ctx, d.insurerURL+"/policies", d.deskToken, []byte("{}"), nil); err == nil {
+		return "", errors.New("the insurer takes a user's token for a service's")
+	}
+	return "the desk and the insurer let nobody in without a token of the right kind", nil
+}
+
+// checkFiles: no secret and nothing of the token is in the files of Temporal's database, while what is not secret is.
+func checkFiles(files []string, token string) (string, error) {
+	_, body, _ := strings.Cut(token, ".") // the first part is the same in all tokens
+	claims, signature, ok := strings.Cut(body, ".")
+	if !ok {
+		return "", errors.New("alice had no token at the front desk")
+	}
 	var size int
 	complete := false
 	for _, file := range files {
@@ -74,13 +125,16 @@ func checkFiles(files []string) (string, error) {
 		if secret := leak(b); secret != "" {
 			return "", fmt.Errorf("leak: Temporal's database file %s holds %q", file, secret)
 		}
+		if bytes.Contains(b, []byte(claims)) || bytes.Contains(b, []byte(signature)) {
+			return "", fmt.Errorf("leak: Temporal's database file %s holds alice's token", file)
+		}
 		size += len(b)
 		complete = complete || bytes.Contains(b, []byte(workflowID))
 	}
 	if !complete {
 		return "", fmt.Errorf("the workflow id %s is not in Temporal's database files: these are the wrong files, or nothing was stored", workflowID)
 	}
-	return fmt.Sprintf("none of the %d planted secrets is in the %d bytes of Temporal's %d database files, in clear or as base64", len(secrets()), size, len(files)), nil
+	return fmt.Sprintf("none of the %d planted secrets is in the %d bytes of Temporal's %d database files, in clear or as base64, and nothing of alice's token", len(secrets()), size, len(files)), nil
 }
 
 // leak returns the first secret that b holds, as it is or as base64, or "".

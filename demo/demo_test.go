@@ -16,6 +16,8 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/signet-temporal/signet/principal"
 )
 
 func TestASecretIsFoundWhereverItStandsAndHoweverItIsWritten(t *testing.T) {
@@ -67,7 +69,7 @@ func TestAPayloadInClearIsALeakThatNamesItsPlace(t *testing.T) {
 		"secret under our label":  {historyOf(sealed(patient.SSN), "a"), "gives out"},
 		"secret beside a payload": {historyOf(sealed("x"), patient.Name), "gives out"},
 	} {
-		payloads, err := c.s.payloads(t.Context())
+		payloads, _, err := c.s.payloads(t.Context())
 		if err != nil || len(payloads) != 1 {
 			t.Fatalf("%s: payloads = %d, %v, want 1", name, len(payloads), err)
 		}
@@ -90,16 +92,59 @@ func TestTheDatabaseIsSearchedInFullAndMustBeTheRightOne(t *testing.T) {
 		return file
 	}
 	clean, wal := write("db", "nothing"), write("db-wal", "… "+workflowID+" …")
-	dirty := write("db-wal", workflowID+strings.Repeat("x", 1<<20)+patient.Diagnosis)
-	if _, err := checkFiles([]string{clean, wal}); err != nil {
+	const token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+	if _, err := checkFiles([]string{clean, wal}, token); err != nil {
 		t.Errorf("clean files: %v", err)
 	}
-	if _, err := checkFiles([]string{clean, dirty}); err == nil || !strings.HasPrefix(err.Error(), "leak: ") || !strings.Contains(err.Error(), dirty) {
-		t.Errorf("a file with a secret: got %v, want a leak that names %s", err, dirty)
+	for what, content := range map[string]string{
+		"a secret": patient.Diagnosis, "a token": token, "a token's claims": "eyJzdWIiOiJhbGljZSJ9", "a token's signature": "c2lnbmF0dXJl",
+	} {
+		dirty := write("db-wal", workflowID+strings.Repeat("x", 1<<20)+content)
+		if _, err := checkFiles([]string{clean, dirty}, token); err == nil || !strings.HasPrefix(err.Error(), "leak: ") || !strings.Contains(err.Error(), dirty) {
+			t.Errorf("a file with %s: got %v, want a leak that names %s", what, err, dirty)
+		}
+	}
+	if _, err := checkFiles([]string{clean, wal}, ""); err == nil {
+		t.Error("nothing says that there was a token: no error, want one")
 	}
 	for name, files := range map[string][]string{"no files": nil, "files without the workflow": {clean}, "a file that is gone": {clean + "?", wal}} {
-		if _, err := checkFiles(files); err == nil {
+		if _, err := checkFiles(files, token); err == nil {
 			t.Errorf("%s: no error, want one: the check proves nothing", name)
+		}
+	}
+}
+
+func TestTheInsurerMustBeCalledForAliceAndByTheWorker(t *testing.T) {
+	right := call{principal.Caller{Subject: workerClientID}, principal.Principal{Subject: "alice", Tenant: tenant}}
+	if _, err := checkInsurer([]call{right, right}, "alice"); err != nil {
+		t.Error(err)
+	}
+	for what, change := range map[string]func(*call){
+		"another user":   func(c *call) { c.who.Subject = "bob" },
+		"another tenant": func(c *call) { c.who.Tenant = "" },
+		"another caller": func(c *call) { c.by.Subject = "alice" },
+	} {
+		wrong := right
+		change(&wrong)
+		if _, err := checkInsurer([]call{right, wrong}, "alice"); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if _, err := checkInsurer(nil, "alice"); err == nil {
+		t.Error("no call: no error")
+	}
+}
+
+func TestAHeaderInClearIsALeak(t *testing.T) {
+	header := func(encoding string) []found {
+		return []found{{"event 1", &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte(encoding), "encryption-key-id": []byte(principals + "/00000001")}}}}
+	}
+	if _, err := checkHeaders(header("binary/principal-v1")); err != nil {
+		t.Error(err)
+	}
+	for _, headers := range [][]found{nil, header("json/plain")} {
+		if _, err := checkHeaders(headers); err == nil {
+			t.Errorf("%d headers in clear: no error", len(headers))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signet-temporal/signet/principal/verify"
 	"github.com/signet-temporal/signet/tools/parts"
 )
 
@@ -34,6 +36,9 @@ type demo struct {
 	codecURL                 string // as browsers reach signet-server
 	auditFile                string
 	alice, bob               *operator
+	deskURL, insurerURL      string
+	insurer                  insurer
+	deskToken                string // alice's at the front desk, which nothing but the desk may see
 	runID                    string
 }
 
@@ -68,7 +73,8 @@ func (d *demo) start(ctx context.Context) error {
 		{"Web UI", d.startUI},
 		{"key store", d.startKeys},
 		{"signet-server", d.startServer},
-		{"worker and workflow", d.runIntake},
+		{"desk, worker, insurer", d.startClinic},
+		{"alice admits a patient", d.runIntake},
 		{"logins of alice and bob", d.logIn},
 	} {
 		if err := d.out.step(s.what, func() (string, error) { return s.do(ctx) }); err != nil {
@@ -174,14 +180,17 @@ func (d *demo) startOIDC(ctx context.Context) (string, error) {
 	for _, o := range []*operator{d.alice, d.bob} {
 		users = append(users, parts.OIDCUser{
 			Username: o.name, Password: o.password, Email: o.name + "@clinic.example", Name: o.name, Groups: []string{o.group},
+			Claims: map[string]any{"tenant_id": tenant},
 		})
 	}
 	p, err := parts.StartOIDC(ctx, parts.OIDCOptions{Program: d.paths.OIDC, Config: parts.OIDCConfig{
 		Users: users,
 		Clients: []parts.OIDCClient{{
-			ID: uiClientID, Secret: uiSecret, Audience: []string{codecAudience},
+			ID: uiClientID, Secret: uiSecret, Audience: []string{codecAudience, deskAudience},
 			RedirectURIs:        []string{d.uiURL() + parts.UICallback},
 			AccessTokenLifetime: tokenLifetime, IDTokenLifetime: tokenLifetime,
+		}, {
+			ID: workerClientID, Secret: workerSecret, GrantTypes: []string{"client_credentials"}, Audience: []string{insurerAudience},
 		}},
 	}})
 	if err != nil {
@@ -219,7 +228,7 @@ func (d *demo) startUI(ctx context.Context) (string, error) {
 	return d.ui.URL, nil
 }
 
-// startKeys makes the keyset with the custodian's tool.
+// startKeys makes the keysets with the custodian's tool.
 func (d *demo) startKeys(ctx context.Context) (string, error) {
 	if d.options.vault {
 		var err error
@@ -229,17 +238,20 @@ func (d *demo) startKeys(ctx context.Context) (string, error) {
 	} else {
 		d.keys = fileStore(filepath.Join(d.dir, "keys"))
 	}
-	var stderr strings.Builder
-	create := exec.CommandContext(ctx, d.binary("signet"), append([]string{"keyset", "create", keyset}, d.keys.custodian...)...)
-	create.Stderr = &stderr
-	if err := create.Run(); err != nil {
-		return "", fmt.Errorf("signet keyset create: %w: %s", err, &stderr)
+	for _, name := range []string{keyset, principals} {
+		var stderr strings.Builder
+		create := exec.CommandContext(ctx, d.binary("signet"), append([]string{"keyset", "create", name}, d.keys.custodian...)...)
+		create.Stderr = &stderr
+		if err := create.Run(); err != nil {
+			return "", fmt.Errorf("signet keyset create: %w: %s", err, &stderr)
+		}
 	}
-	return fmt.Sprintf("%s, keyset %s", d.keys.place, keyset), nil
+	return fmt.Sprintf("%s, keysets %s and %s", d.keys.place, keyset, principals), nil
 }
 
-// runIntake connects as an application does, and runs the workflow.
-func (d *demo) runIntake(ctx context.Context) (string, error) {
+// startClinic starts what an application consists of: an API that starts workflows, a worker, and a service that the
+// worker's activities call.
+func (d *demo) startClinic(ctx context.Context) (string, error) {
 	store, err := d.keys.worker(ctx)
 	if err != nil {
 		return "", err
@@ -250,12 +262,48 @@ func (d *demo) runIntake(ctx context.Context) (string, error) {
 	}
 	d.onClose("close the key ring", ring.Close)
 	d.onClose("close the client", func() error { c.Close(); return nil })
-	w, err := startWorker(c)
+	if d.insurerURL, err = d.serveTo(ctx, insurerAudience, func(v *verify.Verifier) (http.Handler, error) {
+		return d.insurer.handler(v, d.issuer)
+	}); err != nil {
+		return "", err
+	}
+	if d.deskURL, err = d.serveTo(ctx, deskAudience, func(v *verify.Verifier) (http.Handler, error) {
+		return desk(v, c)
+	}); err != nil {
+		return "", err
+	}
+	trusting, err := parts.HTTPClient(d.cert.CAFile)
+	if err != nil {
+		return "", err
+	}
+	insurer, err := d.insurerClient(trusting.Transport)
+	if err != nil {
+		return "", err
+	}
+	w, err := startWorker(c, &Activities{Insurer: insurer, InsurerURL: d.insurerURL})
 	if err != nil {
 		return "", err
 	}
 	d.onClose("stop the worker", func() error { w.Stop(); return nil })
-	d.runID, err = intake(ctx, c)
+	return d.deskURL + ", " + d.insurerURL, nil
+}
+
+// serveTo starts a service for those whom the OpenID provider gives tokens with this audience.
+func (d *demo) serveTo(ctx context.Context, audience string, make func(*verify.Verifier) (http.Handler, error)) (string, error) {
+	v, err := verify.New(ctx, verify.Issuer{Issuer: d.issuer, Audiences: []string{audience}})
+	if err != nil {
+		return "", err
+	}
+	handler, err := make(v)
+	if err != nil {
+		return "", err
+	}
+	return d.serve("the "+audience, handler)
+}
+
+// runIntake has alice start the workflow, through the desk.
+func (d *demo) runIntake(ctx context.Context) (_ string, err error) {
+	d.runID, err = d.admit(ctx)
 	return "workflow " + workflowID + " completed", err
 }
 

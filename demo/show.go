@@ -46,6 +46,8 @@ func (d *demo) show(ctx context.Context) error {
 		views[i].alice, views[i].bob = forAlice[i], forBob[i]
 		d.out.view(views[i], d.alice, d.bob)
 	}
+	d.out.title("On whose behalf")
+	d.out.behalf(s.header, d.insurer.called())
 	d.out.title("What signet-server wrote down")
 	records, err := readAudit(d.auditFile)
 	if err != nil {
@@ -113,6 +115,7 @@ func (d *demo) invite() {
 	p.line("3. Log in", fmt.Sprintf("%s / %s  is an intake nurse, sees the patient", p.bold(d.alice.name), p.bold(d.alice.password)))
 	p.line("", fmt.Sprintf("%s / %s      is from billing, sees why not (log out first, or use a private window)", p.bold(d.bob.name), p.bold(d.bob.password)))
 	p.line("4. Audit", "tail -f "+d.auditFile)
+	p.line("Desk", d.deskURL+"/intakes, where alice's request started the workflow; the activity called "+d.insurerURL)
 	if d.vaultAddress != "" {
 		p.line("Vault", d.vaultAddress+", root token \""+d.vaultToken+"\": the keyset is at secret/signet/keysets/"+keyset)
 	}
@@ -132,6 +135,22 @@ func (p *printer) view(v view, alice, bob *operator) {
 	field("", "data", p.red(start(v.payload.GetData())))
 	fmt.Fprintf(p.w, "    %-26s %s\n", alice.String()+" sees", p.green(text(v.alice)))
 	fmt.Fprintf(p.w, "    %-26s %s\n\n", bob.String()+" sees", p.yellow(text(v.bob)))
+}
+
+// behalf shows the header that carries for whom a workflow runs, and what the service at the other end makes of it.
+func (p *printer) behalf(header *commonpb.Payload, calls []call) {
+	field := func(label, name, value string) { fmt.Fprintf(p.w, "    %-26s %-19s %s\n", label, name, value) }
+	label := "Temporal stores"
+	for _, name := range []string{"encoding", "encryption-key-id"} {
+		field(label, name, string(header.GetMetadata()[name]))
+		label = ""
+	}
+	field("", "data", p.red(start(header.GetData())))
+	for _, c := range calls {
+		fmt.Fprintf(p.w, "    %-26s %s\n", "the insurer knows", p.green(fmt.Sprintf("called by %s, for %s of %s (transaction %s)",
+			c.by.Subject, c.who.Subject, c.who.Tenant, c.who.Txn)))
+	}
+	fmt.Fprintln(p.w)
 }
 
 // start is the beginning of ciphertext, as hex.

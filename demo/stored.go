@@ -12,6 +12,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/signet-temporal/signet/principal/propagate"
 )
 
 // stored is what Temporal's API gives to anybody who may read the namespace and has no keys.
@@ -19,6 +21,7 @@ type stored struct {
 	events   []*historypb.HistoryEvent // of both workflows
 	messages []proto.Message           // all there is: events, descriptions, the entries of the list
 	memo     *commonpb.Payload
+	header   *commonpb.Payload // for whom the workflow runs
 }
 
 // readStored asks as such a person would: with a client that knows nothing of Signet.
@@ -37,6 +40,9 @@ func (d *demo) readStored(ctx context.Context) (*stored, error) {
 				return nil, fmt.Errorf("read the history of %s: %w", id, err)
 			}
 			s.events, s.messages = append(s.events, event), append(s.messages, event)
+			if a := event.GetWorkflowExecutionStartedEventAttributes(); a != nil && s.header == nil {
+				s.header = a.GetHeader().GetFields()[propagate.Header]
+			}
 		}
 		description, err := c.DescribeWorkflowExecution(ctx, id, "")
 		if err != nil {
@@ -78,9 +84,8 @@ type found struct {
 	payload *commonpb.Payload
 }
 
-// payloads returns every payload but search attributes, which Temporal itself must read.
-func (s *stored) payloads(ctx context.Context) ([]found, error) {
-	var all []found
+// payloads returns every payload but search attributes, which Temporal itself must read; those of headers apart.
+func (s *stored) payloads(ctx context.Context) (all, headers []found, err error) {
 	for _, message := range s.messages {
 		name := string(message.ProtoReflect().Descriptor().Name())
 		if event, ok := message.(*historypb.HistoryEvent); ok {
@@ -90,15 +95,19 @@ func (s *stored) payloads(ctx context.Context) ([]found, error) {
 			SkipSearchAttributes: true,
 			Visitor: func(at *proxy.VisitPayloadsContext, payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 				where := fmt.Sprintf("%s, %s", name, at.Parent.ProtoReflect().Descriptor().Name())
+				to := &all
+				if _, ok := at.Parent.(*commonpb.Header); ok {
+					to = &headers
+				}
 				for _, p := range payloads {
-					all = append(all, found{where, p})
+					*to = append(*to, found{where, p})
 				}
 				return payloads, nil
 			},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("look for payloads: %w", err)
+			return nil, nil, fmt.Errorf("look for payloads: %w", err)
 		}
 	}
-	return all, nil
+	return all, headers, nil
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -16,23 +19,25 @@ import (
 
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/principal/propagate"
 )
 
 const (
 	namespace  = "clinic"
-	keyset     = "ns/" + namespace // signet's default: one keyset for each namespace
+	keyset     = "ns/" + namespace        // signet's default: one keyset for each namespace
+	principals = "principal/" + namespace // and one for whom its workflows run
 	taskQueue  = "intake"
 	workflowID = "intake-4711" // ids are not sealed: nothing personal belongs into one
 )
 
-// connect is what an application adds to be sealed: a ring of keys, and the plugin in the options of its client. The
-// workers made from that client are sealed as well.
+// connect is what an application adds to be sealed, and to know in its activities who started a workflow: a ring of keys,
+// and the plugin in the options of its client. The workers made from that client have both as well.
 func connect(ctx context.Context, store keys.Fetcher, kek keys.Unwrapper, address string) (client.Client, *keys.Ring, error) {
-	ring, err := keys.NewRing(ctx, store, kek, keys.RingOptions{Keysets: []string{keyset}})
+	ring, err := keys.NewRing(ctx, store, kek, keys.RingOptions{Keysets: []string{keyset, principals}})
 	if err != nil {
 		return nil, nil, err
 	}
-	plugin, err := signet.NewPlugin(ring, signet.Options{})
+	plugin, err := signet.NewPlugin(ring, signet.Options{Principal: &propagate.Options{}})
 	if err != nil {
 		return nil, nil, errors.Join(err, ring.Close())
 	}
@@ -83,7 +88,8 @@ func PatientIntake(ctx workflow.Context, p Patient) (Admission, error) {
 		Summary:             "insurance of " + p.Name,
 	})
 	a := Admission{Patient: p.Name}
-	if err := workflow.ExecuteActivity(ctx, VerifyInsurance, p).Get(ctx, &a.Policy); err != nil {
+	var activities *Activities
+	if err := workflow.ExecuteActivity(ctx, activities.VerifyInsurance, p).Get(ctx, &a.Policy); err != nil {
 		return a, err
 	}
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: workflowID + "-lab"})
@@ -101,12 +107,37 @@ func LabOrder(ctx workflow.Context, p Patient) (finding string, err error) {
 	return finding, err
 }
 
-// VerifyInsurance fails at the first attempt, with an error that says too much, as errors do.
-func VerifyInsurance(ctx context.Context, p Patient) (string, error) {
+// Activities call other services.
+type Activities struct {
+	Insurer    *http.Client // calls on behalf of whoever the context says: see insurerClient
+	InsurerURL string
+}
+
+// VerifyInsurance fails at the first attempt, with an error that says too much, as errors do. Then it asks the insurer, for
+// whoever started the workflow; their token is long gone, and it needs none.
+func (a *Activities) VerifyInsurance(ctx context.Context, p Patient) (string, error) {
 	if activity.GetInfo(ctx).Attempt == 1 {
 		return "", fmt.Errorf("%s: %s, SSN %s", refusal, p.Name, p.SSN)
 	}
-	return policy, nil
+	body, err := json.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.InsurerURL+"/policies", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	res, err := a.Insurer.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the insurer answers %s", res.Status)
+	}
+	var answer struct{ Policy string }
+	err = json.NewDecoder(res.Body).Decode(&answer)
+	return answer.Policy, err
 }
 
 // ExamineBlood reports where it is with a heartbeat.
@@ -116,24 +147,24 @@ func ExamineBlood(ctx context.Context, p Patient) (string, error) {
 }
 
 // startWorker serves the task queue until the worker is stopped.
-func startWorker(c client.Client) (worker.Worker, error) {
+func startWorker(c client.Client, activities *Activities) (worker.Worker, error) {
 	w := worker.New(c, taskQueue, worker.Options{})
 	w.RegisterWorkflow(PatientIntake)
 	w.RegisterWorkflow(LabOrder)
-	w.RegisterActivity(VerifyInsurance)
+	w.RegisterActivity(activities)
 	w.RegisterActivity(ExamineBlood)
 	return w, w.Start()
 }
 
-// intake runs the workflow as the clinic's front desk would and returns its run id.
-func intake(ctx context.Context, c client.Client) (runID string, err error) {
+// intake runs the workflow for whoever ctx says and returns its run id.
+func intake(ctx context.Context, c client.Client, p Patient) (runID string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: taskQueue,
 		Memo:          map[string]any{"complaint": complaint},
-		StaticSummary: "intake of " + patient.Name,
-	}, PatientIntake, patient)
+		StaticSummary: "intake of " + p.Name,
+	}, PatientIntake, p)
 	if err != nil {
 		return "", err
 	}
@@ -144,7 +175,7 @@ func intake(ctx context.Context, c client.Client) (runID string, err error) {
 	if err := run.Get(ctx, &got); err != nil {
 		return "", err
 	}
-	if want := (Admission{patient.Name, policy, finding, consent}); got != want {
+	if want := (Admission{p.Name, policy, finding, consent}); got != want {
 		return "", fmt.Errorf("the result is %+v and should be %+v", got, want)
 	}
 	return run.GetRunID(), nil
