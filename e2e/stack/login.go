@@ -24,11 +24,12 @@ const (
 )
 
 // StartOIDC starts an OpenID provider: alice is in the group payments-oncall and bob in the group orders; the password of
-// both is their name and "-password". A second one is an issuer that nobody has to trust.
+// both is their name and "-password", their tenant acme. A second one is an issuer that nobody has to trust.
 func (s *Stack) StartOIDC(t *testing.T) *parts.OIDC {
 	t.Helper()
 	both := []string{Audience, "another-service"}
-	verified := map[string]any{"email_verified": true} // without it signet does not take the address
+	// Without the first signet does not take the address. The second is for package principal.
+	verified := map[string]any{"email_verified": true, "tenant_id": "acme"}
 	native := []string{"http://127.0.0.1/callback"}
 	oidc, err := parts.StartOIDC(t.Context(), parts.OIDCOptions{Program: s.Paths.OIDC, Config: parts.OIDCConfig{
 		Users: []parts.OIDCUser{
