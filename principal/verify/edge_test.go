@@ -227,20 +227,26 @@ func TestTheLogSaysWhyAndNotWho(t *testing.T) {
 	var log bytes.Buffer
 	e := newEdge(t, verify.EdgeOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))}, trusting(issuer))
 	h := e.Handler(http.NotFoundHandler())
-	for _, claims := range []map[string]any{{"tenant_id": "ac me"}, {"exp": 1}, {"sub": "a\nnn"}} {
+	for _, claims := range []map[string]any{{"tenant_id": "ac me"}, {"exp": 1}, {"sub": "zq\nzq"}} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header = bearing(issuer.Token(claims))
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	if lines := strings.Count(log.String(), "\n"); lines != 3 {
+	if lines := strings.Count(log.String(), "level=INFO"); lines != 3 {
 		t.Errorf("%d lines:\n%s", lines, log.String())
 	}
-	for _, want := range []string{"unfit-claims: principal: the tenant has", "expired-token", "unfit-claims: principal: the subject has", issuer.URL} {
+	away := principaltest.NewIssuer(t)
+	h = newEdge(t, verify.EdgeOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))}, trusting(away)).Handler(http.NotFoundHandler())
+	away.Close()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header = bearing(away.Token(nil))
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	for _, want := range []string{"level=WARN", "identity-provider-unavailable: fetching keys", "unfit-claims: principal: the tenant has", "expired-token", "unfit-claims: principal: the subject has", issuer.URL} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, log.String())
 		}
 	}
-	for _, private := range []string{"ac me", "nn", "eyJ"} {
+	for _, private := range []string{"ac me", "zq", "eyJ"} {
 		if strings.Contains(log.String(), private) {
 			t.Errorf("the log says %q:\n%s", private, log.String())
 		}
