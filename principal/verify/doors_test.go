@@ -51,7 +51,7 @@ func newDoors(t *testing.T, e *verify.Edge) *doors {
 	t.Cleanup(web.Close)
 	d.url = web.URL
 
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(e.Unary), grpc.ChainStreamInterceptor(e.Stream))
+	server := newServer(e)
 	grpc_health_v1.RegisterHealthServer(server, d)
 	listener := bufconn.Listen(1 << 20)
 	go func() { _ = server.Serve(listener) }()

@@ -125,11 +125,11 @@ func (e *Edge) read(c Claims) (principal.Principal, error) {
 func (e *Edge) check(c Claims, p principal.Principal) error {
 	switch {
 	case p.Tenant == "" && !e.o.AllowNoTenant && e.o.Map != nil:
-		return errors.New("Map returns no tenant")
+		return errors.New("EdgeOptions.Map returns no tenant")
 	case p.Tenant == "" && !e.o.AllowNoTenant:
 		return fmt.Errorf("claim %q, the tenant, is missing or empty", e.o.TenantClaim)
 	case p.Kind == principal.KindUser && p.Issuer != c.Issuer:
-		return errors.New("Map returns a user of another issuer than the token's")
+		return errors.New("EdgeOptions.Map returns a user of another issuer than the token's")
 	}
 	return p.Check()
 }
