@@ -78,6 +78,13 @@ type issuerConfig struct {
 	IDTokenAudiences []string `yaml:"idTokenAudiences"`
 	// Algorithms that may sign. Default: RS256, PS256, ES256, ES384, EdDSA, and there are no others.
 	Algorithms []string `yaml:"algorithms"`
+	// TokenTypes are the "typ" of access tokens; one without "typ" counts as JWT. Default: at+jwt and JWT.
+	TokenTypes []string `yaml:"tokenTypes"`
+	// AuthorizedParties are the client ids to which tokens may have been issued ("azp" and "client_id"). Default: any.
+	AuthorizedParties []string `yaml:"authorizedParties"`
+	// MaxAge is how long after its "iat" a token is taken, such as 15m, even if it expires later. Default: until it
+	// expires.
+	MaxAge string `yaml:"maxAge"`
 	// GroupsClaim is the claim with the caller's groups. Default: groups.
 	GroupsClaim string `yaml:"groupsClaim"`
 	// EmailClaim is the claim with the caller's e-mail address. Default: email. "email_verified" speaks about the claim

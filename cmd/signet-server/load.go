@@ -80,7 +80,15 @@ func (c *loaded) checkIssuers() error {
 	for i, in := range c.Issuers {
 		issuer := verify.Issuer{
 			Issuer: in.Issuer, JWKSURL: in.JWKSURL, Audiences: in.Audiences, IDTokenAudiences: in.IDTokenAudiences, Algorithms: in.Algorithms,
+			TokenTypes: in.TokenTypes, AuthorizedParties: in.AuthorizedParties,
 			GroupsClaim: in.GroupsClaim, EmailClaim: in.EmailClaim, AllowUnverifiedEmail: in.AllowUnverifiedEmail,
+		}
+		if in.MaxAge != "" {
+			d, err := time.ParseDuration(in.MaxAge)
+			if err != nil || d <= 0 {
+				return fmt.Errorf("issuers[%d].maxAge: %q is not a time, such as 15m or 1h", i, in.MaxAge)
+			}
+			issuer.MaxAge = d
 		}
 		if err := issuer.Check(); err != nil {
 			return fmt.Errorf("issuers[%d].%w", i, err)

@@ -70,7 +70,8 @@ func TestEveryFieldIsRead(t *testing.T) {
 	c, err := load(t, `
 listen: "[::1]:9000"
 issuers:
-  - {issuer: https://a, jwksURL: https://a/keys, audiences: [x], idTokenAudiences: [y], algorithms: [ES256], groupsClaim: g, emailClaim: e, allowUnverifiedEmail: true}
+  - {issuer: https://a, jwksURL: https://a/keys, audiences: [x], idTokenAudiences: [y], algorithms: [ES256], groupsClaim: g, emailClaim: e, allowUnverifiedEmail: true,
+     tokenTypes: [at+jwt], authorizedParties: [ui], maxAge: 15m}
 namespaces:
   - {name: payments, scope: s, keyset: k/p, acceptKeysets: [tenant/acme]}
 keys:
@@ -87,7 +88,8 @@ limits: {maxBodyBytes: 1000, maxPayloads: 10, maxOpenedBytes: 2000}
 		t.Fatal(err)
 	}
 	i := c.issuers[0]
-	if i.JWKSURL != "https://a/keys" || i.IDTokenAudiences[0] != "y" || i.Algorithms[0] != "ES256" || i.GroupsClaim != "g" || i.EmailClaim != "e" || !i.AllowUnverifiedEmail {
+	if i.JWKSURL != "https://a/keys" || i.IDTokenAudiences[0] != "y" || i.Algorithms[0] != "ES256" || i.GroupsClaim != "g" || i.EmailClaim != "e" || !i.AllowUnverifiedEmail ||
+		i.TokenTypes[0] != "at+jwt" || i.AuthorizedParties[0] != "ui" || i.MaxAge != 15*time.Minute {
 		t.Errorf("issuer %+v", i)
 	}
 	n := c.Namespaces[0]
@@ -131,6 +133,8 @@ func TestAConfigurationThatIsIncompleteOrUnsafeNamesTheField(t *testing.T) {
 		"plain http issuer":        {replace("https://login", "http://login"), "issuers[0].issuer: "},
 		"no audience":              {replace("    audiences: [codec]\n", ""), "config.yaml: issuers[0].audiences: at least one audience is required"},
 		"HS256":                    {replace("audiences: [codec]", "{audiences: [codec], algorithms: [HS256]}"), "line "},
+		"age without unit":         {replace("audiences: [codec]", "audiences: [codec]\n    maxAge: 15"), `issuers[0].maxAge: "15" is not a time`},
+		"negative age":             {replace("audiences: [codec]", "audiences: [codec]\n    maxAge: -15m"), "issuers[0].maxAge: "},
 		"CA missing":               {replace("audiences: [codec]", "audiences: [codec]\n    caCert: ca.pem"), "issuers[0].caCert: "},
 		"CA that is none":          {replace("audiences: [codec]", "audiences: [codec]\n    caCert: config.yaml"), "issuers[0].caCert: config.yaml holds no certificate"},
 		"no policy":                {replace(grants, ""), "policy: policy.file or policy.grants is required"},
