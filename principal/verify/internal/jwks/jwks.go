@@ -142,10 +142,12 @@ func (s *Set) newer(ctx context.Context, keyID string) ([]jose.JSONWebKey, error
 	s.mu.Lock()
 	isMissing, tooEarly, err := now.Before(s.missing[keyID]), now.Before(s.next), s.err
 	s.mu.Unlock()
-	if isMissing {
+	switch {
+	case isMissing:
 		return nil, nil
-	}
-	if !tooEarly {
+	case err != nil && !tooEarly:
+		s.start() // and nobody waits for it, as in current
+	case !tooEarly:
 		err = s.fetched(ctx)
 	}
 	if err != nil {

@@ -272,7 +272,7 @@ func TestAnIssuerThatHangsHoldsUpOneRequestAndNotAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key, published := newKey(t, "k1")
 		s := &site{keys: []jose.JSONWebKey{published}}
-		set, token := s.set(), sign(t, key, "k1")
+		set, token, unknown := s.set(), sign(t, key, "k1"), sign(t, key, "k2")
 		want(t, "before", set, token, "ok")
 		s.latency = time.Hour
 		time.Sleep(10 * time.Minute)
@@ -280,6 +280,7 @@ func TestAnIssuerThatHangsHoldsUpOneRequestAndNotAll(t *testing.T) {
 		for range 600 {
 			before := time.Now()
 			want(t, "while the issuer hangs", set, token, "ok")
+			want(t, "while the issuer hangs, a key that may be new", set, unknown, "unavailable")
 			if waited := time.Since(before); waited > fetchTimeout {
 				t.Errorf("waited %v", waited)
 			} else if waited > 0 {
