@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ type EdgeOptions struct {
 	// say, and returns it completed. It may turn it into a service, but not into a user of another issuer. An error
 	// refuses the request. TenantClaim is not read then, and must be empty.
 	Map func(Claims, principal.Principal) (principal.Principal, error)
+	// Tenants are those for which each issuer may speak, by the issuer's URL; "*" is all of them. Several issuers need it,
+	// unless Map decides: otherwise each could name the other's tenants. Nil with one issuer: all.
+	Tenants map[string][]string
 	// AllowNoTenant takes users without tenant as well: where there are no tenants.
 	AllowNoTenant bool
 	// AllowAnonymous lets requests without any token through. There is no principal in their context: principal.FromContext
@@ -46,6 +50,9 @@ func NewEdge(v *Verifier, o EdgeOptions) (*Edge, error) {
 	case o.Map != nil && o.TenantClaim != "":
 		return nil, errors.New("verify.NewEdge: TenantClaim and Map exclude each other: let Map read the tenant")
 	}
+	if err := v.checkTenants(o); err != nil {
+		return nil, err
+	}
 	if o.TenantClaim == "" {
 		o.TenantClaim = "tenant_id"
 	}
@@ -53,6 +60,23 @@ func NewEdge(v *Verifier, o EdgeOptions) (*Edge, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Edge{verifier: v, o: o}, nil
+}
+
+func (v *Verifier) checkTenants(o EdgeOptions) error {
+	if o.Tenants == nil && len(v.issuers) > 1 && o.Map == nil {
+		return errors.New(`verify.NewEdge: with several issuers, Tenants must say for which tenants each may speak ("*" for all)`)
+	}
+	for name := range v.issuers {
+		if o.Tenants != nil && len(o.Tenants[name]) == 0 {
+			return fmt.Errorf("verify.NewEdge: Tenants has none for the issuer %s", name)
+		}
+	}
+	for name := range o.Tenants {
+		if v.issuers[name] == nil {
+			return fmt.Errorf("verify.NewEdge: Tenants is about %.200q, which is no issuer of the verifier", name)
+		}
+	}
+	return nil
 }
 
 // admit returns ctx with for whom a request with these Authorization headers is made. The error is an [*Error].
@@ -128,6 +152,8 @@ func (e *Edge) check(c Claims, p principal.Principal) error {
 		return errors.New("EdgeOptions.Map returns no tenant")
 	case p.Tenant == "" && !e.o.AllowNoTenant:
 		return fmt.Errorf("claim %q, the tenant, is missing or empty", e.o.TenantClaim)
+	case p.Tenant != "" && e.o.Tenants != nil && !slices.Contains(e.o.Tenants[c.Issuer], p.Tenant) && !slices.Contains(e.o.Tenants[c.Issuer], "*"):
+		return errors.New("the issuer may not speak for this tenant")
 	case p.Kind == principal.KindUser && p.Issuer != c.Issuer:
 		return errors.New("EdgeOptions.Map returns a user of another issuer than the token's")
 	}

@@ -207,13 +207,42 @@ func TestAMachineCanBeMappedToAService(t *testing.T) {
 	}
 }
 
+func TestAnIssuerSpeaksForItsOwnTenantsAlone(t *testing.T) {
+	staff, partner := principaltest.NewIssuer(t), principaltest.NewIssuer(t)
+	tenants := map[string][]string{staff.URL: {"*"}, partner.URL: {"umbrella", "wayne"}}
+	token := func(i *principaltest.Issuer, tenant any) http.Header {
+		return bearing(i.Token(map[string]any{"tenant_id": tenant}))
+	}
+	d := newDoors(t, newEdge(t, verify.EdgeOptions{Tenants: tenants, AllowNoTenant: true}, trusting(staff), trusting(partner)))
+	d.enter(t, token(staff, "acme"))
+	d.enter(t, token(partner, "wayne"))
+	d.enter(t, token(partner, nil))
+	d.wantClosed(t, "/", token(partner, "acme"), verify.UnfitClaims)
+	d.wantClosed(t, "/", token(partner, "*"), verify.UnfitClaims)
+	asMachine := func(c verify.Claims, _ principal.Principal) (principal.Principal, error) {
+		return principal.Service(c.Subject, "acme"), nil
+	}
+	d = newDoors(t, newEdge(t, verify.EdgeOptions{Tenants: tenants, Map: asMachine}, trusting(staff), trusting(partner)))
+	d.enter(t, token(staff, nil))
+	d.wantClosed(t, "/", token(partner, nil), verify.UnfitClaims)
+}
+
 func TestAnEdgeThatCouldNotJudgeIsNotMade(t *testing.T) {
-	v := newVerifier(t, trusting(principaltest.NewIssuer(t)))
+	issuer := principaltest.NewIssuer(t)
+	v := newVerifier(t, trusting(issuer))
+	two := newVerifier(t, trusting(issuer), trusting(principaltest.NewIssuer(t)))
 	mapper := func(_ verify.Claims, p principal.Principal) (principal.Principal, error) { return p, nil }
 	for says, made := range map[string]func() (*verify.Edge, error){
 		"the verifier is nil": func() (*verify.Edge, error) { return verify.NewEdge(nil, verify.EdgeOptions{}) },
 		"exclude each other": func() (*verify.Edge, error) {
 			return verify.NewEdge(v, verify.EdgeOptions{TenantClaim: "t", Map: mapper})
+		},
+		"for which tenants each": func() (*verify.Edge, error) { return verify.NewEdge(two, verify.EdgeOptions{AllowNoTenant: true}) },
+		"has none for the issuer": func() (*verify.Edge, error) {
+			return verify.NewEdge(two, verify.EdgeOptions{Map: mapper, Tenants: map[string][]string{issuer.URL: {"*"}}})
+		},
+		"which is no issuer": func() (*verify.Edge, error) {
+			return verify.NewEdge(v, verify.EdgeOptions{Tenants: map[string][]string{issuer.URL: {"*"}, issuer.URL + "/": {"*"}}})
 		},
 	} {
 		if e, err := made(); e != nil || err == nil || !strings.Contains(err.Error(), says) {
