@@ -48,6 +48,7 @@ type Set struct {
 	next     time.Time            // no fetch before this
 	err      error                // of the last fetch
 	failures int                  // one after the other
+	isAsking bool                 // a fetch is on its way
 	missing  map[string]time.Time // key ids that were fetched for and not there, and until when that is believed
 }
 
@@ -114,14 +115,14 @@ func verify(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) (payload []byte,
 func (s *Set) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 	now := time.Now()
 	s.mu.Lock()
-	keys, due := s.keys, !now.Before(s.renewAt) && !now.Before(s.next)
+	keys, isDue := s.keys, !now.Before(s.renewAt) && !now.Before(s.next) && !s.isAsking
 	isFresh, isUsable := now.Before(s.expires), now.Before(s.expires.Add(maxStale))
 	// Who has just failed to reach the issuer does not make the next request wait for the same.
 	isAway := s.err != nil && now.Before(s.next.Add(apart))
 	s.mu.Unlock()
 
 	if isFresh || isUsable && isAway {
-		if due {
+		if isDue {
 			s.start()
 		}
 		return keys, nil
@@ -140,14 +141,15 @@ func (s *Set) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 func (s *Set) newer(ctx context.Context, keyID string) ([]jose.JSONWebKey, error) {
 	now := time.Now()
 	s.mu.Lock()
-	isMissing, tooEarly, err := now.Before(s.missing[keyID]), now.Before(s.next), s.err
+	isMissing, tooEarly, isAsking, err := now.Before(s.missing[keyID]), now.Before(s.next), s.isAsking, s.err
 	s.mu.Unlock()
 	switch {
 	case isMissing:
 		return nil, nil
-	case err != nil && !tooEarly:
+	case tooEarly || err != nil && isAsking:
+	case err != nil:
 		s.start() // and nobody waits for it, as in current
-	case !tooEarly:
+	default:
 		err = s.fetched(ctx)
 	}
 	if err != nil {
@@ -191,17 +193,18 @@ func (s *Set) start() <-chan singleflight.Result {
 
 // fetchIfDue looks at the time again: who calls it may have done so before the end of the last fetch.
 func (s *Set) fetchIfDue() error {
+	start := time.Now()
 	s.mu.Lock()
-	tooEarly, err := time.Now().Before(s.next), s.err
+	tooEarly, err := start.Before(s.next), s.err
+	s.isAsking = !tooEarly
 	s.mu.Unlock()
 	if tooEarly {
 		return err
 	}
-	start := time.Now()
 	keys, life, err := s.fetch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
+	s.err, s.isAsking = err, false
 	if err != nil {
 		s.next = time.Now().Add(jitter(min(firstRetry<<min(s.failures, 5), apart)))
 		s.failures++
