@@ -28,9 +28,10 @@ func TestImportArrows(t *testing.T) {
 		"principal/verify":   append(append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, vault...), sdk...),
 		"principal/principaltest": append(append([]string{module + "/keys", module + "/converter", module + "/codecserver", module + "/principal/verify",
 			module + "/principal/s2s", module + "/principal/propagate"}, vault...), "go.temporal.io/"),
-		".":                   append([]string{module + "/codecserver", "github.com/coreos/"}, vault...),
-		"signettest":          append([]string{module + "/codecserver", module + "/principal/verify", "github.com/coreos/"}, vault...),
-		"cmd/signet":          {module + "/codecserver", module + "/converter", "go.temporal.io/sdk/"},
+		".":          append([]string{module + "/codecserver", "github.com/coreos/"}, vault...),
+		"signettest": append([]string{module + "/codecserver", module + "/principal/verify", "github.com/coreos/"}, vault...),
+		"cmd/signet": {module + "/codecserver", module + "/converter", "go.temporal.io/sdk/"},
+
 		"principal/propagate": append([]string{module + "/keys", module + "/converter", module + "/codecserver", "github.com/coreos/"}, vault...),
 	} {
 		for _, dep := range deps(t, pkg) {
