@@ -13,6 +13,7 @@ const module = "github.com/signet-temporal/signet"
 func TestImportArrows(t *testing.T) {
 	vault := []string{"github.com/hashicorp/"}
 	sdk := []string{"go.temporal.io/sdk/"}
+	besides := append([]string{module + "/keys", module + "/converter", module + "/codecserver", "go.temporal.io/"}, vault...)
 	for pkg, forbidden := range map[string][]string{
 		"internal/wire":      {"go.temporal.io/", "github.com/", "google.golang.org/"},
 		"principal":          {"go.temporal.io/", "github.com/", "google.golang.org/"},
@@ -32,7 +33,13 @@ func TestImportArrows(t *testing.T) {
 		"signettest": append([]string{module + "/codecserver", module + "/principal/verify", "github.com/coreos/"}, vault...),
 		"cmd/signet": {module + "/codecserver", module + "/converter", "go.temporal.io/sdk/"},
 
-		"principal/propagate": append([]string{module + "/keys", module + "/converter", module + "/codecserver", "github.com/coreos/"}, vault...),
+		"principal/propagate":      append([]string{module + "/keys", module + "/converter", module + "/codecserver", "github.com/coreos/"}, vault...),
+		"principal/s2s":            append([]string{module + "/principal/verify", "github.com/tink-crypto/", "github.com/coreos/", "google.golang.org/", "golang.org/x/oauth2"}, besides...),
+		"principal/s2s/downstream": append([]string{module + "/principal/verify", "github.com/tink-crypto/", "github.com/coreos/", "google.golang.org/", "golang.org/x/oauth2"}, besides...),
+		"principal/s2s/rpc":        append([]string{module + "/principal/verify", "github.com/tink-crypto/", "github.com/coreos/", "golang.org/x/oauth2"}, besides...),
+		"principal/s2s/assertion":  append([]string{module + "/principal/verify", "github.com/coreos/", "google.golang.org/grpc", "golang.org/x/oauth2"}, besides...),
+		"principal/s2s/oauthtoken": append([]string{"github.com/tink-crypto/", "google.golang.org/"}, besides...),
+		"principal/s2s/vaulttoken": {module + "/keys", module + "/converter", module + "/codecserver", "go.temporal.io/", "google.golang.org/", "golang.org/x/oauth2"},
 	} {
 		for _, dep := range deps(t, pkg) {
 			for _, prefix := range forbidden {
