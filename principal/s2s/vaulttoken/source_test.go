@@ -13,7 +13,8 @@ import (
 	"github.com/signet-temporal/signet/principal/s2s/vaulttoken"
 )
 
-// vault answers every request with status and body. The bodies below were recorded from Vault 1.21.2, see e2e/s2s.
+// vault answers every request with status and body. The texts of errors below are those of Vault 1.21.2; e2e/s2s meets them
+// in the real one.
 func vault(t *testing.T, status int, body string) (*api.Client, *string) {
 	t.Helper()
 	asked := new(string)
