@@ -87,13 +87,13 @@ func New(o Options) (*Gate, error) {
 func (f Forwarder) check() error {
 	switch {
 	case f.Issuer == "" || f.Subject == "":
-		return errors.New("Issuer and Subject are required")
+		return errors.New("it needs Issuer and Subject")
 	case slices.Contains(f.Tenants, "*"):
-		return errors.New("Tenants are exact names: set AllowAllTenants if it may call for all of them")
+		return errors.New("its Tenants are exact names: set AllowAllTenants if it may call for all of them")
 	case (len(f.Tenants) == 0) != f.AllowAllTenants:
 		return errors.New("give either Tenants or AllowAllTenants")
 	case f.RequireAssertion && f.Assertions == nil:
-		return errors.New("RequireAssertion needs Assertions, which verifies them")
+		return errors.New("it has RequireAssertion and no Assertions, which verifies them")
 	}
 	return nil
 }

@@ -223,16 +223,16 @@ func TestACallForNobodyIsAdmittedOnlyWhereThatIsAllowed(t *testing.T) {
 
 func TestAGateThatWouldLetAnybodyInIsNotMade(t *testing.T) {
 	for name, change := range map[string]func(*downstream.Options){
-		"no Verifier":             func(o *downstream.Options) { o.Verifier = nil },
-		"no Forwarders":           func(o *downstream.Options) { o.Forwarders = nil },
-		"Subject are required":    func(o *downstream.Options) { o.Forwarders[1].Subject = "" },
-		"Issuer and Subject":      func(o *downstream.Options) { o.Forwarders[1].Issuer = "" },
-		"set AllowAllTenants":     func(o *downstream.Options) { o.Forwarders[0].Tenants = []string{"*"} },
-		"either Tenants":          func(o *downstream.Options) { o.Forwarders[0].Tenants = nil },
-		"or AllowAllTenants":      func(o *downstream.Options) { o.Forwarders[0].AllowAllTenants = true },
-		"needs Assertions":        func(o *downstream.Options) { o.Forwarders[0].RequireAssertion = true },
-		"Forwarders[4]":           func(o *downstream.Options) { o.Forwarders = append(o.Forwarders, o.Forwarders[0]) },
-		"given twice: put all it": func(o *downstream.Options) { o.Forwarders = append(o.Forwarders, o.Forwarders[0]) },
+		"no Verifier":              func(o *downstream.Options) { o.Verifier = nil },
+		"no Forwarders":            func(o *downstream.Options) { o.Forwarders = nil },
+		"it needs Issuer and Subj": func(o *downstream.Options) { o.Forwarders[1].Subject = "" },
+		"Issuer and Subject":       func(o *downstream.Options) { o.Forwarders[1].Issuer = "" },
+		"set AllowAllTenants":      func(o *downstream.Options) { o.Forwarders[0].Tenants = []string{"*"} },
+		"either Tenants":           func(o *downstream.Options) { o.Forwarders[0].Tenants = nil },
+		"or AllowAllTenants":       func(o *downstream.Options) { o.Forwarders[0].AllowAllTenants = true },
+		"no Assertions":            func(o *downstream.Options) { o.Forwarders[0].RequireAssertion = true },
+		"Forwarders[4]":            func(o *downstream.Options) { o.Forwarders = append(o.Forwarders, o.Forwarders[0]) },
+		"given twice: put all it":  func(o *downstream.Options) { o.Forwarders = append(o.Forwarders, o.Forwarders[0]) },
 	} {
 		o := options()
 		change(&o)

@@ -66,16 +66,16 @@ func (s *Source) Token(ctx context.Context, audience string) (s2s.Token, error) 
 		return s2s.Token{}, explain(path, err)
 	}
 	if secret == nil {
-		return s2s.Token{}, fmt.Errorf("Vault has no role %q: create it with: vault write identity/oidc/role/%s key=… client_id=%s", role, role, audience)
+		return s2s.Token{}, fmt.Errorf("there is no Vault role %q: create it with: vault write identity/oidc/role/%s key=… client_id=%s", role, role, audience)
 	}
 	value, _ := secret.Data["token"].(string)
 	ttl, _ := secret.Data["ttl"].(json.Number)
 	seconds, err := ttl.Int64()
 	if value == "" || err != nil {
-		return s2s.Token{}, fmt.Errorf("Vault answered at %q without a token and its ttl", path)
+		return s2s.Token{}, fmt.Errorf("the answer of Vault at %q is without a token and its ttl", path)
 	}
 	if id, _ := secret.Data["client_id"].(string); id != audience {
-		return s2s.Token{}, fmt.Errorf("Vault's role %q mints tokens for the audience %.100q: set its client_id to %s", role, id, audience)
+		return s2s.Token{}, fmt.Errorf("the Vault role %q mints tokens for the audience %.100q: set its client_id to %s", role, id, audience)
 	}
 	return s2s.NewToken(value, asked.Add(time.Duration(seconds)*time.Second)), nil
 }
@@ -91,7 +91,7 @@ func isRole(name string) bool {
 func explain(path string, err error) error {
 	var answer *api.ResponseError
 	if !errors.As(err, &answer) {
-		return fmt.Errorf("Vault cannot be asked at %q: %w", path, err)
+		return fmt.Errorf("reading %q from Vault: %w", path, err)
 	}
 	said := strings.Join(strings.Fields(strings.Join(answer.Errors, "; ")), " ")
 	hint := "see Vault's log"
@@ -105,5 +105,5 @@ func explain(path string, err error) error {
 	case answer.StatusCode == http.StatusBadRequest:
 		hint = "check the role and that its key allows its client_id"
 	}
-	return fmt.Errorf("Vault answered %d at %q (%.200s): %s", answer.StatusCode, path, said, hint)
+	return fmt.Errorf("reading %q from Vault: %d (%.200s): %s", path, answer.StatusCode, said, hint)
 }
