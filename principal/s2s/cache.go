@@ -99,13 +99,13 @@ func (c *Cache) Token(ctx context.Context, audience string) (Token, error) {
 	switch {
 	case now.Before(seen.until):
 		if !now.Before(seen.next) {
-			c.refresh(e, audience, seen)
+			c.refresh(e, audience)
 		}
 		return seen.token, nil
 	case now.Before(seen.next):
 		return Token{}, seen.err
 	}
-	answer := c.flights.DoChan(audience, func() (any, error) { return c.ask(e, audience, seen) })
+	answer := c.flights.DoChan(audience, func() (any, error) { return c.ask(e, audience) })
 	select {
 	case got := <-answer:
 		if got.Err != nil {
@@ -154,25 +154,24 @@ func (c *Cache) entry(audience string) (*entry, error) {
 }
 
 // refresh asks the source in the background, unless it is being asked.
-func (c *Cache) refresh(e *entry, audience string, seen *state) {
+func (c *Cache) refresh(e *entry, audience string) {
 	if !e.asking.CompareAndSwap(false, true) {
 		return
 	}
 	go func() {
 		defer e.asking.Store(false)
-		_, _, _ = c.flights.Do(audience, func() (any, error) { return c.ask(e, audience, seen) })
+		_, _, _ = c.flights.Do(audience, func() (any, error) { return c.ask(e, audience) })
 	}()
 }
 
 // ask asks the source once and publishes what came of it. Nobody's context ends it, because others wait as well.
-func (c *Cache) ask(e *entry, audience string, seen *state) (Token, error) {
-	old := e.state.Load()
-	if old != seen && time.Now().Before(old.until) {
-		return old.token, nil // another flight was faster
+func (c *Cache) ask(e *entry, audience string) (Token, error) {
+	old, asked := e.state.Load(), time.Now()
+	if asked.Before(old.until) && asked.Before(old.next) {
+		return old.token, nil // another flight has just landed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.o.Timeout)
 	defer cancel()
-	asked := time.Now()
 	token, err := c.source.Token(ctx, audience)
 	if err == nil {
 		err = usable(token)

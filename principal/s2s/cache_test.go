@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -86,9 +87,12 @@ func TestATokenIsServedFromMemoryAndReplacedInTheBackgroundAt80PercentOfItsLife(
 			t.Fatalf("the source was asked %d times before 80 %%", src.asked())
 		}
 		time.Sleep(2 * time.Second)
-		before := time.Now()
-		for range 5 {
+		before, running := time.Now(), runtime.NumGoroutine()
+		for range 100 {
 			wantToken(t, cache, "token-1") // while the source is being asked
+		}
+		if more := runtime.NumGoroutine() - running; more > 2 {
+			t.Errorf("a hundred calls started %d goroutines for one refresh", more)
 		}
 		if waited := time.Since(before); waited != 0 {
 			t.Errorf("a call waited %s for a refresh", waited)

@@ -64,6 +64,7 @@ func TestATokenFileThatIsWrongSaysWhatAndNotTheToken(t *testing.T) {
 		{unsigned(`{"aud":"elsewhere","exp":9999999999}`), "elsewhere"},
 		{unsigned(`{"exp":9999999999}`), "audience"},
 		{unsigned(`{"aud":"payments"}`), "expires"},
+		{strings.Repeat(" ", 64<<10) + unsigned(`{"aud":"payments","exp":9999999999}`), "JWT"},
 	} {
 		writeFile(t, path, c.content)
 		_, err := s2s.File{"payments": path}.Token(t.Context(), "payments")

@@ -140,6 +140,10 @@ func TestARequestForNobodyIsSentOnlyWhereThatIsAllowed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	_, err := strict.Do(request(t, refused, "GET", d.URL, ""))
+	if err == nil || !strings.Contains(err.Error(), "forged") {
+		t.Errorf("a refused principal: %v, want to know why it was refused", err)
+	}
 	if src.asked() != 0 || len(d.got) != 0 {
 		t.Errorf("refused requests asked for %d tokens, and %d were sent", src.asked(), len(d.got))
 	}
@@ -208,6 +212,22 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 	}
 }
 
+func TestARedirectToTheSameHostWithoutTLSIsRefusedAlsoWhereThatMayBeCalled(t *testing.T) {
+	transport, err := s2s.NewTransport(credentials(t, &source{life: time.Hour}), s2s.TransportOptions{Hosts: []string{"localhost"}, Base: instant, AllowLoopbackHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := principal.NewContext(t.Context(), ann())
+	direct := request(t, ctx, "GET", "http://localhost/", "")
+	if _, err := transport.RoundTrip(direct); err != nil {
+		t.Errorf("called directly: %v", err)
+	}
+	direct.Response = &http.Response{Request: request(t, ctx, "GET", "https://localhost/", "")}
+	if _, err := transport.RoundTrip(direct); !errors.Is(err, s2s.ErrRefused) {
+		t.Errorf("after a redirect from https: %v", err)
+	}
+}
+
 func TestALoopbackAddressMayBeCalledInClearWhereThatIsAllowed(t *testing.T) {
 	d := newDownstream(t)
 	clear := httptest.NewServer(d)
@@ -240,8 +260,10 @@ func TestARefusedTokenIsReplacedAndTheRequestRepeatedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var bodies []string
+				var answers []*closer
 				service := roundTripper(func(r *http.Request) (*http.Response, error) {
-					answer := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("answer")), Request: r}
+					answers = append(answers, &closer{Reader: strings.NewReader("answer")})
+					answer := &http.Response{StatusCode: http.StatusOK, Body: answers[len(answers)-1], Request: r}
 					if r.Header.Get("Authorization") != "Bearer "+c.accept {
 						answer.StatusCode = http.StatusUnauthorized
 					}
@@ -270,6 +292,9 @@ func TestARefusedTokenIsReplacedAndTheRequestRepeatedOnce(t *testing.T) {
 				}
 				if len(bodies) != c.sent || resp.StatusCode != c.status {
 					t.Errorf("%d requests and then %d, want %d and %d", len(bodies), resp.StatusCode, c.sent, c.status)
+				}
+				if c.sent == 2 && !answers[0].closed {
+					t.Error("the first answer is left open")
 				}
 				for _, got := range bodies {
 					if body != nil && got != "body" {

@@ -161,6 +161,10 @@ func TestACallThatMustNotBeMadeIsNotSent(t *testing.T) {
 	if _, err := dial(grpc.WithTransportCredentials(insecure.NewCredentials())).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.PerRPCCredentials(shown)); err == nil {
 		t.Error("credentials are sent in clear")
 	}
+	source.err = context.Canceled
+	if _, err := shown.GetRequestMetadata(expired(ctx)); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("a call that is over before there is a token: %v", err)
+	}
 	if !shown.RequireTransportSecurity() {
 		t.Error("credentials do not ask for TLS")
 	}
