@@ -1,0 +1,259 @@
+// Package principal_test plays, against a real Temporal and a real Vault, how principals travel through workflows, and
+// every attack on them and accident with them that the documentation speaks of.
+package principal_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/signet-temporal/signet"
+	"github.com/signet-temporal/signet/e2e/stack"
+	"github.com/signet-temporal/signet/principal"
+	"github.com/signet-temporal/signet/principal/propagate"
+)
+
+const (
+	namespace = "payments"
+	elsewhere = "clinic"
+	within    = 10 * time.Second // nothing takes longer, or it counts as wedged
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for the server, they do not compute.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	worker.SetStickyWorkflowCacheSize(0) // every workflow task replays: what is judged is judged again
+	os.Exit(m.Run())
+}
+
+func keyset(namespace string) string { return "principal/" + namespace }
+
+func startStack(t *testing.T) *stack.Stack {
+	return stack.Start(t, stack.Options{Namespaces: []string{namespace, elsewhere}, Keysets: []string{keyset(namespace), keyset(elsewhere)},
+		WithoutOIDC: true, Dynamic: map[string]string{"frontend.activityAPIsEnabled": "true"}})
+}
+
+// user is somebody whose token was verified at the edge a moment ago.
+func user(name, tenant string) principal.Principal {
+	return principal.Principal{Kind: principal.KindUser, Issuer: "https://idp.example", Subject: name, Tenant: tenant, Txn: "txn-" + name, IssuedAt: time.Now()}
+}
+
+func as(t *testing.T, p principal.Principal) context.Context {
+	return principal.NewContext(t.Context(), p)
+}
+
+// world is a worker of one namespace, and the clients that speak to it.
+type world struct {
+	*stack.Stack
+	t         *testing.T
+	namespace string
+	queue     string
+	id        string        // of the one workflow that most tests have
+	client    client.Client // has the plugin
+	raw       client.Client // seals nothing and carries nothing
+	code      *code
+	w         worker.Worker
+
+	mu     sync.Mutex
+	events []propagate.Event
+}
+
+// newWorld starts a worker. The id is made from the name of the test.
+func newWorld(t *testing.T, s *stack.Stack, o propagate.Options) *world {
+	t.Helper()
+	return newWorldIn(t, s, namespace, o)
+}
+
+func newWorldIn(t *testing.T, s *stack.Stack, namespace string, o propagate.Options) *world {
+	t.Helper()
+	id := strings.NewReplacer("/", ":", "_", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))
+	w := &world{Stack: s, t: t, namespace: namespace, queue: id + "@" + namespace, id: id, raw: s.ClientWith(t, namespace)}
+	o.Observe = w.observe
+	w.client = s.Client(t, namespace, signet.Options{Principal: &o})
+	w.code = &code{world: w}
+	w.work()
+	return w
+}
+
+func (w *world) work() {
+	w.w = worker.New(w.client, w.queue, worker.Options{})
+	w.code.register(w.w)
+	must(w.t, w.w.Start())
+	w.t.Cleanup(w.w.Stop)
+}
+
+func (w *world) observe(e propagate.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, e)
+}
+
+// refused returns the reasons for which something of a workflow was refused, by the name of what it was.
+func (w *world) refused(name string) (reasons []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.events {
+		if e.Name == name && e.Reason != "" && !slices.Contains(reasons, e.Reason) {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	return reasons
+}
+
+// wantRefused waits until exactly one reason was given for refusing what has that name.
+func (w *world) wantRefused(name, reason string) {
+	w.t.Helper()
+	stack.Eventually(w.t, within, func() error {
+		if got := w.refused(name); !slices.Equal(got, []string{reason}) {
+			return fmt.Errorf("%s is refused for %v, want %s", name, got, reason)
+		}
+		return nil
+	})
+}
+
+func (w *world) options() client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{ID: w.id, TaskQueue: w.queue, WorkflowTaskTimeout: time.Second}
+}
+
+// start starts a workflow for somebody.
+func (w *world) start(p principal.Principal, workflowType string) client.WorkflowRun {
+	w.t.Helper()
+	run, err := w.client.ExecuteWorkflow(as(w.t, p), w.options(), workflowType)
+	must(w.t, err)
+	return run
+}
+
+// startRaw starts a workflow as somebody does who has no keys: with whatever header, and changed in any way.
+func (w *world) startRaw(workflowType string, header *commonpb.Payload, change ...func(*workflowservice.StartWorkflowExecutionRequest)) string {
+	w.t.Helper()
+	req := &workflowservice.StartWorkflowExecutionRequest{
+		Namespace: w.namespace, WorkflowId: w.id, WorkflowType: &commonpb.WorkflowType{Name: workflowType}, RequestId: fmt.Sprint(time.Now().UnixNano()),
+		TaskQueue: &taskqueuepb.TaskQueue{Name: w.queue}, Header: fields(header), WorkflowTaskTimeout: durationpb.New(time.Second),
+	}
+	for _, do := range change {
+		do(req)
+	}
+	answer, err := w.raw.WorkflowService().StartWorkflowExecution(w.t.Context(), req)
+	must(w.t, err)
+	return answer.GetRunId()
+}
+
+func fields(header *commonpb.Payload) *commonpb.Header {
+	if header == nil {
+		return nil
+	}
+	return &commonpb.Header{Fields: map[string]*commonpb.Payload{propagate.Header: header}}
+}
+
+func (w *world) history(id, runID string) []*historypb.HistoryEvent {
+	w.t.Helper()
+	answer, err := w.raw.WorkflowService().GetWorkflowExecutionHistory(w.t.Context(), &workflowservice.GetWorkflowExecutionHistoryRequest{
+		Namespace: w.namespace, MaximumPageSize: 1000, Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: runID}})
+	must(w.t, err)
+	return answer.GetHistory().GetEvents()
+}
+
+// stolen returns the header that a workflow was started with, as anybody can read it.
+func (w *world) stolen(id string) *commonpb.Payload {
+	w.t.Helper()
+	payload := w.history(id, "")[0].GetWorkflowExecutionStartedEventAttributes().GetHeader().GetFields()[propagate.Header]
+	if payload == nil {
+		w.t.Fatalf("the start of %s has no header", id)
+	}
+	return payload
+}
+
+// stolenSignal returns the header of a signal in a workflow's history.
+func (w *world) stolenSignal(id, name string) *commonpb.Payload {
+	w.t.Helper()
+	for _, e := range w.history(id, "") {
+		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s.GetSignalName() == name {
+			return s.GetHeader().GetFields()[propagate.Header]
+		}
+	}
+	w.t.Fatalf("%s has no signal %s", id, name)
+	return nil
+}
+
+// wantStartRefused waits until a run has failed as it must: soon, for good, and before it did anything.
+func (w *world) wantStartRefused(id, runID string) {
+	w.t.Helper()
+	stack.Eventually(w.t, within, func() error {
+		for _, e := range w.history(id, runID) {
+			if failed := e.GetWorkflowExecutionFailedEventAttributes(); failed != nil {
+				info := failed.GetFailure().GetApplicationFailureInfo()
+				if info.GetType() != propagate.TypeInvalid || !info.GetNonRetryable() || failed.GetRetryState() == enumspb.RETRY_STATE_IN_PROGRESS || failed.GetNewExecutionRunId() != "" {
+					w.t.Fatalf("the workflow failed otherwise than it should: %v", failed)
+				}
+				return nil
+			}
+			switch e.GetEventType() {
+			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+				enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+			default:
+				w.t.Fatalf("a workflow that should be refused did something: %s", e)
+			}
+		}
+		return fmt.Errorf("%s is still open", id)
+	})
+}
+
+// result waits for the end of a workflow.
+func (w *world) result(run client.WorkflowRun) (Seen, error) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*within)
+	defer cancel()
+	var seen Seen
+	err := run.Get(ctx, &seen)
+	return seen, err
+}
+
+// wantResult waits for the end of a workflow, and compares what it saw.
+func (w *world) wantResult(run client.WorkflowRun, want Seen) {
+	w.t.Helper()
+	seen, err := w.result(run)
+	must(w.t, err)
+	for place, who := range want {
+		if seen[place] != who {
+			w.t.Errorf("%s is %q, want %q", place, seen[place], who)
+		}
+	}
+	if len(seen) != len(want) {
+		w.t.Errorf("it saw %v, want %v", seen, want)
+	}
+}
+
+// noTaskFailed: nothing was wedged, not even for one attempt.
+func (w *world) noTaskFailed(id string) {
+	w.t.Helper()
+	for _, e := range w.history(id, "") {
+		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED || e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT {
+			w.t.Errorf("a workflow task failed: %s", e)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
