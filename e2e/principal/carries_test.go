@@ -7,14 +7,14 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/principal/propagate"
 )
 
 const ann = "ann of acme (txn-ann)"
 
-// TestAPrincipalReachesEverything: whoever starts a workflow is its principal by every road that Temporal has.
-func TestAPrincipalReachesEverything(t *testing.T) {
-	s := startStack(t)
+// aPrincipalReachesEverything: whoever starts a workflow is its principal by every road that Temporal has.
+func aPrincipalReachesEverything(t *testing.T, s *stack.Stack) {
 	run := func(name string, o propagate.Options, test func(t *testing.T, w *world)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

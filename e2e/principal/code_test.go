@@ -33,12 +33,16 @@ type code struct {
 	world *world
 }
 
-func (c *code) register(w worker.Registry) {
-	for name, fn := range map[string]any{"Works": c.Works, "Child": c.Child, "Waits": c.Waits, "Again": c.Again, "Falters": c.Falters, "Signals": c.Signals, "Abroad": c.Abroad} {
+func (c *code) register(w worker.Worker) {
+	for name, fn := range c.types() {
 		w.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}
 	w.RegisterActivityWithOptions(c.Who, activity.RegisterOptions{Name: "Who"})
 	w.RegisterActivityWithOptions(c.SignalAsMe, activity.RegisterOptions{Name: "SignalAsMe"})
+}
+
+func (c *code) types() map[string]any {
+	return map[string]any{"Works": c.Works, "Child": c.Child, "Waits": c.Waits, "Again": c.Again, "Falters": c.Falters, "Signals": c.Signals, "Abroad": c.Abroad}
 }
 
 // Who is an activity that says for whom it runs.

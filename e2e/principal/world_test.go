@@ -44,12 +44,41 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func keyset(namespace string) string { return "principal/" + namespace }
-
-func startStack(t *testing.T) *stack.Stack {
-	return stack.Start(t, stack.Options{Namespaces: []string{namespace, elsewhere}, Keysets: []string{keyset(namespace), keyset(elsewhere)},
-		WithoutOIDC: true, Dynamic: map[string]string{"frontend.activityAPIsEnabled": "true"}})
+// TestPrincipals plays all there is against one set of servers.
+func TestPrincipals(t *testing.T) {
+	s := stack.Start(t, stack.Options{Namespaces: []string{namespace, elsewhere}, Keysets: []string{keyset(namespace), keyset(elsewhere), rotated},
+		WithoutOIDC: true})
+	s.DefaultRing(t) // ends with this test, and not with the first of those below
+	for name, play := range map[string]func(*testing.T, *stack.Stack){
+		"a principal reaches everything":                                aPrincipalReachesEverything,
+		"cron runs for whoever started it":                              cronRunsForWhoeverStartedIt,
+		"a start that is not genuine fails at once":                     aStartThatIsNotGenuineFailsAtOnce,
+		"a start whose key is not there waits for it for a while":       aStartWhoseKeyIsNotThereWaitsForItForAWhile,
+		"a client does not seal for whoever it may not":                 aClientDoesNotSealForWhoeverItMayNot,
+		"anonymous starts are for the types that options name":          anonymousStartsAreForTheTypesThatOptionsName,
+		"who may act no longer is stopped at the next activity":         whoMayActNoLongerIsStoppedAtTheNextActivity,
+		"a message that is not genuine reaches nothing":                 aMessageThatIsNotGenuineReachesNothing,
+		"an anonymous message acts for nobody":                          anAnonymousMessageActsForNobody,
+		"policies decide who may send messages":                         policiesDecideWhoMaySendMessages,
+		"a schedule runs for a service, and for whoever edited it last": aScheduleRunsForAServiceAndForWhoeverEditedItLast,
+		"a schedule that was meddled with starts nothing":               aScheduleThatWasMeddledWithStartsNothing,
+		"who resets a workflow does not become its owner":               whoResetsAWorkflowDoesNotBecomeItsOwner,
+		"a key is rotated while workflows run":                          aKeyIsRotatedWhileWorkflowsRun,
+		"other namespaces are closed unless both sides open them":       otherNamespacesAreClosedUnlessBothSidesOpenThem,
+		"recorded histories replay":                                     recordedHistoriesReplay,
+		"nobody is named in the store":                                  nobodyIsNamedInTheStore,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, s)
+		})
+	}
 }
+
+// rotated is a keyset of which one test adds a key.
+const rotated = "principal/rotated"
+
+func keyset(namespace string) string { return "principal/" + namespace }
 
 // user is somebody whose token was verified at the edge a moment ago.
 func user(name, tenant string) principal.Principal {
@@ -70,10 +99,20 @@ type world struct {
 	client    client.Client // has the plugin
 	raw       client.Client // seals nothing and carries nothing
 	code      *code
-	w         worker.Worker
+	*log
+}
 
+// log is what the worker's propagator told.
+type log struct {
 	mu     sync.Mutex
 	events []propagate.Event
+}
+
+// at returns the same world, for another workflow.
+func (w *world) at(id string) *world {
+	other := *w
+	other.id = id
+	return &other
 }
 
 // newWorld starts a worker. The id is made from the name of the test.
@@ -84,8 +123,8 @@ func newWorld(t *testing.T, s *stack.Stack, o propagate.Options) *world {
 
 func newWorldIn(t *testing.T, s *stack.Stack, namespace string, o propagate.Options) *world {
 	t.Helper()
-	id := strings.NewReplacer("/", ":", "_", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))
-	w := &world{Stack: s, t: t, namespace: namespace, queue: id + "@" + namespace, id: id, raw: s.ClientWith(t, namespace)}
+	id := strings.NewReplacer("/", ":", "_", "-").Replace(strings.TrimPrefix(t.Name(), "TestPrincipals/"))
+	w := &world{Stack: s, t: t, namespace: namespace, queue: id + "@" + namespace, id: id, raw: s.ClientWith(t, namespace), log: &log{}}
 	o.Observe = w.observe
 	w.client = s.Client(t, namespace, signet.Options{Principal: &o})
 	w.code = &code{world: w}
@@ -94,23 +133,23 @@ func newWorldIn(t *testing.T, s *stack.Stack, namespace string, o propagate.Opti
 }
 
 func (w *world) work() {
-	w.w = worker.New(w.client, w.queue, worker.Options{})
-	w.code.register(w.w)
-	must(w.t, w.w.Start())
-	w.t.Cleanup(w.w.Stop)
+	works := worker.New(w.client, w.queue, worker.Options{})
+	w.code.register(works)
+	must(w.t, works.Start())
+	w.t.Cleanup(works.Stop)
 }
 
-func (w *world) observe(e propagate.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.events = append(w.events, e)
+func (l *log) observe(e propagate.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, e)
 }
 
 // refused returns the reasons for which something of a workflow was refused, by the name of what it was.
-func (w *world) refused(name string) (reasons []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, e := range w.events {
+func (l *log) refused(name string) (reasons []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events {
 		if e.Name == name && e.Reason != "" && !slices.Contains(reasons, e.Reason) {
 			reasons = append(reasons, e.Reason)
 		}
@@ -200,7 +239,7 @@ func (w *world) wantStartRefused(id, runID string) {
 		for _, e := range w.history(id, runID) {
 			if failed := e.GetWorkflowExecutionFailedEventAttributes(); failed != nil {
 				info := failed.GetFailure().GetApplicationFailureInfo()
-				if info.GetType() != propagate.TypeInvalid || !info.GetNonRetryable() || failed.GetRetryState() == enumspb.RETRY_STATE_IN_PROGRESS || failed.GetNewExecutionRunId() != "" {
+				if info.GetType() != propagate.TypeInvalid || !info.GetNonRetryable() || failed.GetRetryState() == enumspb.RETRY_STATE_IN_PROGRESS {
 					w.t.Fatalf("the workflow failed otherwise than it should: %v", failed)
 				}
 				return nil
