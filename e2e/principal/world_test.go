@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 // TestPrincipals plays all there is against one set of servers.
 func TestPrincipals(t *testing.T) {
 	s := stack.Start(t, stack.Options{Namespaces: []string{namespace, elsewhere}, Keysets: []string{keyset(namespace), keyset(elsewhere), rotated},
-		WithoutOIDC: true})
+		WithoutOIDC: true, Dynamic: map[string]string{"system.enableCrossNamespaceCommands": "true"}})
 	s.DefaultRing(t) // ends with this test, and not with the first of those below
 	for name, play := range map[string]func(*testing.T, *stack.Stack){
 		"a principal reaches everything":                                aPrincipalReachesEverything,
@@ -126,7 +126,9 @@ func newWorldIn(t *testing.T, s *stack.Stack, namespace string, o propagate.Opti
 	id := strings.NewReplacer("/", ":", "_", "-").Replace(strings.TrimPrefix(t.Name(), "TestPrincipals/"))
 	w := &world{Stack: s, t: t, namespace: namespace, queue: id + "@" + namespace, id: id, raw: s.ClientWith(t, namespace), log: &log{}}
 	o.Observe = w.observe
-	w.client = s.Client(t, namespace, signet.Options{Principal: &o})
+	// Arguments and results that cross namespaces stay sealed where they come from.
+	w.client = s.Client(t, namespace, signet.Options{Principal: &o, AcceptScopes: []string{"payments", elsewhere},
+		AcceptKeysets: []string{stack.Keyset("payments"), stack.Keyset(elsewhere)}})
 	w.code = &code{world: w}
 	w.work()
 	return w
