@@ -14,6 +14,8 @@ import (
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/vaultstore"
+	"github.com/signet-temporal/signet/principal"
+	"github.com/signet-temporal/signet/principal/propagate"
 )
 
 // The functions below are the README's code: TestTheREADMEShowsThisCode compares them.
@@ -83,6 +85,46 @@ func ExampleNewPlugin_replay() {
 	if err := replayer.ReplayWorkflowHistoryFromJSONFile(nil, "sealed-history.json"); err != nil {
 		fmt.Println("settle is not deterministic any more:", err)
 	}
+}
+
+// For whom a workflow runs: set at the edge, read in an activity. The keyset "principal/payments" seals it.
+func ExampleOptions_principal() {
+	ctx := context.Background()
+	store, err := openVault(ctx)
+	if err != nil {
+		return
+	}
+	ring, err := keys.NewRing(ctx, store, store, keys.RingOptions{Keysets: []string{"ns/payments", "principal/payments"}})
+	if err != nil {
+		return
+	}
+	defer ring.Close()
+	plugin, err := signet.NewPlugin(ring, signet.Options{Principal: &propagate.Options{}})
+	if err != nil {
+		return
+	}
+	c, err := client.Dial(client.Options{Namespace: "payments", Plugins: []client.Plugin{plugin}})
+	if err != nil {
+		return
+	}
+	defer c.Close()
+
+	// At the edge, for whoever the request's token proved; or for a service, where no person started the work.
+	ctx = principal.NewContext(ctx, principal.Service("nightly-billing", "acme"))
+	if _, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{TaskQueue: "billing"}, settle); err != nil {
+		return
+	}
+	charge := func(ctx context.Context) error { // an activity of settle
+		who, err := principal.FromContext(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Println("charging for", who.Tenant)
+		return nil
+	}
+	w := worker.New(c, "billing", worker.Options{})
+	w.RegisterActivity(charge)
+	_ = w.Run(worker.InterruptCh())
 }
 
 func settle(workflow.Context) error { return nil }

@@ -37,6 +37,13 @@ func Plugin(t testing.TB, o signet.Options) *signet.Plugin {
 		o.Keyset = "ns/" + o.Scope
 	}
 	keysets := append([]string{o.Keyset}, o.AcceptKeysets...)
+	if o.Principal != nil {
+		if own := *o.Principal; own.Keyset == "" {
+			own.Keyset = "principal/" + o.Scope
+			o.Principal = &own
+		}
+		keysets = append(keysets, o.Principal.Keyset)
+	}
 	slices.Sort(keysets)
 	plugin, err := signet.NewPlugin(keystest.NewRing(t, slices.Compact(keysets)...), o)
 	if err != nil {

@@ -151,8 +151,7 @@ func whoResetsAWorkflowDoesNotBecomeItsOwner(t *testing.T, s *stack.Stack) {
 	must(t, err)
 	time.Sleep(2 * time.Second)
 	answer, err := w.raw.WorkflowService().ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
-		Namespace: namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: w.id}, WorkflowTaskFinishEventId: 4, RequestId: "r", Reason: "bob wants it",
-		ResetReapplyType: enumspb.RESET_REAPPLY_TYPE_ALL_ELIGIBLE})
+		Namespace: namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: w.id}, WorkflowTaskFinishEventId: 4, RequestId: "r", Reason: "bob wants it"})
 	must(t, err)
 	w.wantResult(w.client.GetWorkflow(t.Context(), w.id, answer.GetRunId()), Seen{"workflow": ann, "activity": ann, "notes": "1"})
 }

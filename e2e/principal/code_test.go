@@ -187,6 +187,7 @@ func (c *code) Signals(ctx workflow.Context) (Seen, error) {
 
 // Abroad starts a child in another namespace, and says who it was there, or why it was not.
 func (c *code) Abroad(ctx workflow.Context) (Seen, error) {
+	//lint:ignore SA1019 where it is used it has to be heeded
 	abroad := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{Namespace: elsewhere, WorkflowID: workflow.GetInfo(ctx).WorkflowExecution.ID,
 		TaskQueue: c.world.id + "@" + elsewhere, WorkflowTaskTimeout: time.Second, WorkflowRunTimeout: 2 * within})
 	var seen Seen

@@ -28,8 +28,8 @@ func (o *workflowOutbound) ExecuteLocalActivity(ctx workflow.Context, activityTy
 }
 
 func (o *workflowOutbound) ExecuteChildWorkflow(ctx workflow.Context, workflowType string, args ...any) workflow.ChildWorkflowFuture {
-	options := workflow.GetChildWorkflowOptions(ctx)
-	h := hop{kind: KindChild, target: own(ctx), name: workflowType, cron: options.CronSchedule != "", anonymous: true, namespace: elsewhere(ctx, options.Namespace)}
+	cron := workflow.GetChildWorkflowOptions(ctx).CronSchedule != ""
+	h := hop{kind: KindChild, target: own(ctx), name: workflowType, cron: cron, anonymous: true, namespace: elsewhere(ctx)}
 	return o.Next.ExecuteChildWorkflow(workflow.WithValue(ctx, hopKey{}, h), workflowType, args...)
 }
 
@@ -39,17 +39,20 @@ func (o *workflowOutbound) NewContinueAsNewError(ctx workflow.Context, fn any, a
 }
 
 func (o *workflowOutbound) SignalExternalWorkflow(ctx workflow.Context, workflowID, runID, signalName string, arg any) workflow.Future {
-	h := hop{kind: KindMessage, target: workflowID, name: signalName, anonymous: true, namespace: elsewhere(ctx, workflow.GetChildWorkflowOptions(ctx).Namespace)}
+	h := hop{kind: KindMessage, target: workflowID, name: signalName, anonymous: true, namespace: elsewhere(ctx)}
 	return o.Next.SignalExternalWorkflow(workflow.WithValue(ctx, hopKey{}, h), workflowID, runID, signalName, arg)
 }
 
 func (o *workflowOutbound) SignalChildWorkflow(ctx workflow.Context, workflowID, signalName string, arg any) workflow.Future {
-	h := hop{kind: KindMessage, target: workflowID, name: signalName, anonymous: true, namespace: elsewhere(ctx, workflow.GetChildWorkflowOptions(ctx).Namespace)}
+	h := hop{kind: KindMessage, target: workflowID, name: signalName, anonymous: true, namespace: elsewhere(ctx)}
 	return o.Next.SignalChildWorkflow(workflow.WithValue(ctx, hopKey{}, h), workflowID, signalName, arg)
 }
 
-// elsewhere returns the namespace that a command goes to, "" for the workflow's own.
-func elsewhere(ctx workflow.Context, namespace string) string {
+// elsewhere returns the namespace that a command goes to, "" for the workflow's own. Servers allow others only where they
+// are told to, since 1.30.1.
+func elsewhere(ctx workflow.Context) string {
+	//lint:ignore SA1019 where it is used it has to be heeded
+	namespace := workflow.GetChildWorkflowOptions(ctx).Namespace
 	if namespace == workflow.GetInfo(ctx).Namespace {
 		return ""
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	scope  = "payments"
-	keyset = "principal/payments"
+	scope = "payments"
+	name  = "principal/payments"
 )
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
@@ -33,9 +33,9 @@ func start() propagate.Record {
 		Place: propagate.PlaceOf(propagate.KindStart, "intake-4711", "Intake")}
 }
 
-func newSealer(t testing.TB, k propagate.Keys, keyset, scope string) propagate.Sealer {
+func newSealer(t testing.TB, k propagate.Keys, name, scope string) propagate.Sealer {
 	t.Helper()
-	s, err := propagate.NewSealer(k, keyset, scope)
+	s, err := propagate.NewSealer(k, name, scope)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func wantReason(t *testing.T, err error, reason string) {
 }
 
 func TestWhatIsSealedOpensAsItWas(t *testing.T) {
-	s := newSealer(t, keystest.NewRing(t, keyset), keyset, scope)
+	s := newSealer(t, keystest.NewRing(t, name), name, scope)
 	service := start()
 	service.Principal, service.Cron = principal.Principal{Kind: principal.KindService, Subject: "nightly", IssuedAt: noon}, true
 	both := start()
@@ -79,7 +79,7 @@ func TestWhatIsSealedOpensAsItWas(t *testing.T) {
 // TestAHeaderTakesAtMost300BytesOnTheWire holds a promise: the whole field of the header, its name and all, for a UUID of
 // somebody, under the default key type.
 func TestAHeaderTakesAtMost300BytesOnTheWire(t *testing.T) {
-	payload := seal(t, newSealer(t, keystest.NewRing(t, keyset), keyset, scope), start())
+	payload := seal(t, newSealer(t, keystest.NewRing(t, name), name, scope), start())
 	without := proto.Size(&commonpb.Header{})
 	size := proto.Size(&commonpb.Header{Fields: map[string]*commonpb.Payload{propagate.Header: payload}}) - without
 	t.Logf("%d bytes", size)
@@ -89,7 +89,7 @@ func TestAHeaderTakesAtMost300BytesOnTheWire(t *testing.T) {
 }
 
 func TestNothingOfAPrincipalIsReadable(t *testing.T) {
-	payload := seal(t, newSealer(t, keystest.NewRing(t, keyset), keyset, scope), start())
+	payload := seal(t, newSealer(t, keystest.NewRing(t, name), name, scope), start())
 	raw, err := proto.Marshal(payload)
 	if err != nil {
 		t.Fatal(err)
@@ -102,18 +102,18 @@ func TestNothingOfAPrincipalIsReadable(t *testing.T) {
 }
 
 func TestAHeaderOpensOnlyUnderItsKeysetAndScope(t *testing.T) {
-	ring := keystest.NewRing(t, keyset, "principal/orders")
-	payload := seal(t, newSealer(t, ring, keyset, scope), start())
-	_, err := newSealer(t, ring, keyset, "orders").Open(payload)
+	ring := keystest.NewRing(t, name, "principal/orders")
+	payload := seal(t, newSealer(t, ring, name, scope), start())
+	_, err := newSealer(t, ring, name, "orders").Open(payload)
 	wantReason(t, err, propagate.ReasonNotAuthentic)
 	_, err = newSealer(t, ring, "principal/orders", scope).Open(payload)
 	wantReason(t, err, propagate.ReasonNotAuthentic)
-	_, err = newSealer(t, keystest.NewRing(t, keyset), keyset, scope).Open(payload)
+	_, err = newSealer(t, keystest.NewRing(t, name), name, scope).Open(payload)
 	wantReason(t, err, propagate.ReasonUnavailable)
 }
 
 func TestEveryChangedByteIsNoticed(t *testing.T) {
-	s := newSealer(t, keystest.NewRing(t, keyset), keyset, scope)
+	s := newSealer(t, keystest.NewRing(t, name), name, scope)
 	genuine := seal(t, s, start())
 	check := func(what string, p *commonpb.Payload) {
 		r, err := s.Open(p)
@@ -157,8 +157,8 @@ func (c *countingKeys) Lookup(keyset string, id uint32) (tink.AEAD, error) {
 }
 
 func TestWhatIsTooLongIsRefusedBeforeAnyKeyIsTouched(t *testing.T) {
-	k := &countingKeys{Keys: keystest.NewRing(t, keyset)}
-	s := newSealer(t, k, keyset, scope)
+	k := &countingKeys{Keys: keystest.NewRing(t, name)}
+	s := newSealer(t, k, name, scope)
 	payload := seal(t, s, start())
 	payload.Data = append(payload.Data, make([]byte, 1<<20)...)
 	_, err := s.Open(payload)
@@ -169,7 +169,7 @@ func TestWhatIsTooLongIsRefusedBeforeAnyKeyIsTouched(t *testing.T) {
 }
 
 func TestWhatIsNotAPrincipalIsNotSealed(t *testing.T) {
-	s := newSealer(t, keystest.NewRing(t, keyset), keyset, scope)
+	s := newSealer(t, keystest.NewRing(t, name), name, scope)
 	for name, spoil := range map[string]func(*propagate.Record){
 		"nobody":    func(r *propagate.Record) { r.Principal = principal.Principal{} },
 		"a space":   func(r *propagate.Record) { r.Principal.Tenant = "a b" },
@@ -186,7 +186,7 @@ func TestWhatIsNotAPrincipalIsNotSealed(t *testing.T) {
 }
 
 func BenchmarkSeal(b *testing.B) {
-	s := newSealer(b, keystest.NewRing(b, keyset), keyset, scope)
+	s := newSealer(b, keystest.NewRing(b, name), name, scope)
 	r := start()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -197,7 +197,7 @@ func BenchmarkSeal(b *testing.B) {
 }
 
 func BenchmarkOpen(b *testing.B) {
-	s := newSealer(b, keystest.NewRing(b, keyset), keyset, scope)
+	s := newSealer(b, keystest.NewRing(b, name), name, scope)
 	payload := seal(b, s, start())
 	b.ReportAllocs()
 	for b.Loop() {
