@@ -11,8 +11,10 @@
 //
 // # Key states
 //
-//	pending ──promote──▶ primary ──(another is promoted)──▶ retired ──▶ disabled ──▶ destroyed
+//	pending ──promote──▶ primary ──(another is promoted)──▶ retired ──disable──▶ disabled ──destroy──▶ destroyed
+//	   └──────────────────retire────────────────────────────▶   ◀──────enable──────┘
 //
 // A pending key opens but does not seal: adding a key and promoting it are two steps, so that every reader has the key
-// before the first payload is sealed with it.
+// before the first payload is sealed with it. A disabled key keeps its material and can be enabled again; a destroyed
+// one has none, and nothing that it sealed opens any more.
 package keys

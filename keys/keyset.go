@@ -65,6 +65,13 @@ type Key struct {
 	Retired   time.Time `json:"retired,omitzero"`
 	Disabled  time.Time `json:"disabled,omitzero"`
 	Destroyed time.Time `json:"destroyed,omitzero"`
+	// Compromised is when a custodian said that somebody else may have the key. It never seals again; it opens as its
+	// state says, since what it sealed is still needed.
+	Compromised time.Time `json:"compromised,omitzero"`
+	// DestroyAfter is the end of the waiting period of a disabled key whose destruction is scheduled.
+	DestroyAfter time.Time `json:"destroyAfter,omitzero"`
+	// Rewrapped is when the key was last wrapped anew, under a newer version of the KEK.
+	Rewrapped time.Time `json:"rewrapped,omitzero"`
 	// Wrapped is a Tink EncryptedKeyset (binary protobuf) that holds exactly this key, encrypted by the KEK with the
 	// keyset's name as associated data. Empty once the key is destroyed.
 	Wrapped []byte `json:"wrapped,omitempty"`
@@ -75,6 +82,8 @@ type Policy struct {
 	// PropagationDelay is how long a key stays pending before it may be promoted: longer than any reader's refresh
 	// interval. JSON: a Go duration string.
 	PropagationDelay Duration `json:"propagationDelay"`
+	// RotateEvery is the age at which automatic rotation replaces the primary key; 0 means that only people rotate.
+	RotateEvery Duration `json:"rotateEvery,omitzero"`
 }
 
 // Duration is a [time.Duration] whose text form is Go's ("5m0s").

@@ -31,6 +31,9 @@ type Store interface {
 	Replace(ctx context.Context, k *Keyset, old Version) (Version, error)
 	// List returns the names of all keysets, sorted.
 	List(ctx context.Context) ([]string, error)
+	// Forget removes for good what the store keeps of earlier versions of the keyset, so that a destroyed key does not
+	// come back from there. The present version stays. It may be repeated.
+	Forget(ctx context.Context, name string) error
 }
 
 // KEK is a key-encryption key: it wraps the keys of keysets. The associated data is the keyset's name. Implementations

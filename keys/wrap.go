@@ -10,6 +10,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"github.com/tink-crypto/tink-go/v2/tink"
+	"google.golang.org/protobuf/proto"
 )
 
 // Wrapper is the half of a [KEK] that makes wrapped keys: all that a custodian needs.
@@ -20,6 +21,38 @@ type Wrapper interface {
 // Unwrapper is the half of a [KEK] that opens wrapped keys: all that a worker needs.
 type Unwrapper interface {
 	DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error)
+}
+
+// Rewrapper wraps keys anew, under the newest version of a [KEK], and shows nobody what is inside: all that a custodian
+// needs after the KEK was rotated.
+type Rewrapper interface {
+	RewrapWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error)
+}
+
+// Rewrap returns the same key of the keyset called name, wrapped anew.
+func Rewrap(ctx context.Context, kek Rewrapper, name string, wrapped []byte) ([]byte, error) {
+	var envelope tinkpb.EncryptedKeyset
+	if err := proto.Unmarshal(wrapped, &envelope); err != nil {
+		return nil, fmt.Errorf("rewrapping a key of keyset %q: it is not a Tink encrypted keyset: %w", name, err)
+	}
+	anew, err := kek.RewrapWithContext(ctx, envelope.GetEncryptedKeyset(), []byte(name))
+	if err != nil {
+		return nil, fmt.Errorf("rewrapping a key of keyset %q: %w", name, err)
+	}
+	if len(anew) == 0 {
+		return nil, fmt.Errorf("rewrapping a key of keyset %q: the key-encryption key answered with nothing", name)
+	}
+	envelope.EncryptedKeyset = anew
+	return proto.Marshal(&envelope)
+}
+
+// Ciphertext returns what the KEK made of a wrapped key: a KEK that has versions can tell its own from it.
+func Ciphertext(wrapped []byte) ([]byte, error) {
+	var envelope tinkpb.EncryptedKeyset
+	if err := proto.Unmarshal(wrapped, &envelope); err != nil || len(envelope.GetEncryptedKeyset()) == 0 {
+		return nil, errors.New("a wrapped key is not a Tink encrypted keyset")
+	}
+	return envelope.GetEncryptedKeyset(), nil
 }
 
 // Generate makes a new key of type t and wraps it for the keyset called name. It does not look for a doubled id: the

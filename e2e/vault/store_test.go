@@ -267,6 +267,63 @@ func TestARotatedTransitKeyStillOpensAndARaisedMinimumIsExplained(t *testing.T) 
 	wantProblem(t, err, 400, "min_decryption_version")
 }
 
+func TestRewrappingUnderARealVaultOpensUnderTheSameNameOnly(t *testing.T) {
+	v := start(t)
+	s := store(t, v.Client, vaultstore.Options{})
+	wrapped, err := s.EncryptWithContext(t.Context(), []byte("key"), []byte("ns/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.write("transit/keys/signet/rotate", nil)
+	if _, err := s.RewrapWithContext(t.Context(), wrapped, []byte("ns/b")); err == nil {
+		t.Error("rewrapped under another keyset's name")
+	}
+	anew, err := s.RewrapWithContext(t.Context(), wrapped, []byte("ns/a"))
+	if err != nil || s.VersionOf(anew) != 2 || s.VersionOf(wrapped) != 1 {
+		t.Fatalf("rewrapped: %q, %v, want version 2", anew, err)
+	}
+	v.write("transit/keys/signet/config", map[string]any{"min_decryption_version": 2})
+	if latest, oldest, err := s.Versions(t.Context()); err != nil || latest != 2 || oldest != 2 {
+		t.Errorf("Versions = %d, %d, %v, want 2 and 2", latest, oldest, err)
+	}
+	if out, err := s.DecryptWithContext(t.Context(), anew, []byte("ns/a")); err != nil || string(out) != "key" {
+		t.Errorf("opened: %q, %v", out, err)
+	}
+	_, err = s.RewrapWithContext(t.Context(), wrapped, []byte("ns/a"))
+	wantProblem(t, err, 400, "no longer opens the version")
+}
+
+func TestForgettingLeavesNothingOfEarlierVersionsInVault(t *testing.T) {
+	v := start(t)
+	s := store(t, v.Client, vaultstore.Options{})
+	k := keyset("ns/a")
+	version := mustReplace(t, s, k, "")
+	for range 14 { // KV keeps ten
+		k.Policy.PropagationDelay += keys.Duration(time.Second)
+		version = mustReplace(t, s, k, version)
+	}
+	for range 2 {
+		if err := s.Forget(t.Context(), k.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	meta, err := v.KVv2("secret").GetMetadata(t.Context(), "signet/keysets/ns/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, version := range meta.Versions {
+		if version.Destroyed != (n != "15") {
+			t.Errorf("version %s is destroyed: %t", n, version.Destroyed)
+		}
+	}
+	if len(meta.Versions) != 10 {
+		t.Errorf("KV lists %d versions, want 10", len(meta.Versions))
+	}
+	if _, got, err := s.Fetch(t.Context(), k.Name); err != nil || got != version {
+		t.Errorf("Fetch has version %q, %v, want %q", got, err, version)
+	}
+}
+
 func TestAWorkerReadsAndUnwrapsAndNothingMore(t *testing.T) {
 	v := start(t)
 	root := store(t, v.Client, vaultstore.Options{})
@@ -336,7 +393,16 @@ func TestACustodianCreatesAndRotatesAndCannotUnwrap(t *testing.T) {
 		t.Error("a custodian opened a key")
 	}
 	wantDenied(t, c, "transit/decrypt/signet", "transit/encrypt/missing", "transit/keys/signet/config", "transit/datakey/plaintext/signet",
-		"transit/export/encryption-key/signet", "secret/data/elsewhere", "secret/destroy/signet/keysets/ns/payments")
+		"transit/export/encryption-key/signet", "transit/keys/signet/rotate", "secret/data/elsewhere", "secret/destroy/elsewhere",
+		"secret/undelete/signet/keysets/ns/payments")
+	rewrapped, err := custodian.RewrapWithContext(t.Context(), []byte("vault:v1:AAAA"), []byte(k.Name))
+	wantProblem(t, err, 400)
+	if rewrapped != nil {
+		t.Error("bytes came beside the error")
+	}
+	if err := custodian.Forget(t.Context(), k.Name); err != nil {
+		t.Error(err)
+	}
 	if key, err := v.Logical().ReadWithContext(t.Context(), "transit/keys/missing"); err != nil || key != nil {
 		t.Errorf("the custodian made a Transit key: %v, %v", key, err)
 	}

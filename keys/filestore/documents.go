@@ -94,6 +94,22 @@ func (s *Store) Replace(ctx context.Context, k *keys.Keyset, old keys.Version) (
 	return version(doc), nil
 }
 
+// Forget implements keys.Store. There are no earlier versions here but the one that a crash may have left half written.
+func (s *Store) Forget(ctx context.Context, name string) error {
+	if err := errors.Join(ctx.Err(), keys.CheckName(name)); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := os.Remove(tempFor(s.path(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forgetting earlier versions of keyset %q: %w", name, err)
+	}
+	return nil
+}
+
 // List implements keys.Store.
 func (s *Store) List(ctx context.Context) ([]string, error) {
 	if err := checkDir(s.dir); err != nil {
@@ -190,8 +206,7 @@ func readPrivate(path string) ([]byte, error) {
 // writeFile puts content in place of the file at path, whole or not at all, and returns when it is on disk. The caller
 // holds the lock, so the temporary file, if there is one, is what a crash left behind.
 func writeFile(path string, content []byte) error {
-	dir, base := filepath.Split(path)
-	temp := filepath.Join(dir, "."+base+".tmp") // no keyset name has a segment that begins with a dot
+	temp := tempFor(path)
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -203,7 +218,13 @@ func writeFile(path string, content []byte) error {
 		_ = os.Remove(temp)
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(path))
+}
+
+// tempFor is where a file is written before it is renamed to path.
+func tempFor(path string) string {
+	dir, base := filepath.Split(path)
+	return filepath.Join(dir, "."+base+".tmp") // no keyset name has a segment that begins with a dot
 }
 
 func writeSynced(path string, content []byte) error {

@@ -15,17 +15,12 @@ package keystest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
-
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/keyset"
-	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/rotate"
@@ -46,7 +41,7 @@ type document struct {
 }
 
 // Calls counts what a [Store] was asked, failed calls included.
-type Calls struct{ Fetch, Replace, List int }
+type Calls struct{ Fetch, Replace, List, Forget int }
 
 // SetError makes every call from now on fail with err, an outage; nil ends it. What is stored stays.
 func (s *Store) SetError(err error) {
@@ -124,6 +119,17 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(s.docs)), nil
 }
 
+// Forget implements [keys.Store]. There is nothing to forget: only the present version is kept.
+func (s *Store) Forget(ctx context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls.Forget++
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return keys.CheckName(name)
+}
+
 func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -139,72 +145,6 @@ func (s *Store) put(name string, doc []byte) keys.Version {
 	v := keys.Version(strconv.Itoa(s.last))
 	s.docs[name] = document{doc, v}
 	return v
-}
-
-// KEK is a [keys.KEK] that exists only in this process. It is safe for concurrent use.
-type KEK struct {
-	aead tink.AEAD
-
-	mu      sync.Mutex
-	err     error
-	unwraps int
-}
-
-// NewKEK makes a KEK with a fresh key.
-func NewKEK(t testing.TB) *KEK {
-	t.Helper()
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		t.Fatalf("making a key-encryption key: %v", err)
-	}
-	primitive, err := aead.New(handle)
-	if err != nil {
-		t.Fatalf("making a key-encryption key: %v", err)
-	}
-	return &KEK{aead: primitive}
-}
-
-// SetError makes every call from now on fail with err, an outage; nil ends it.
-func (k *KEK) SetError(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.err = err
-}
-
-// Unwraps returns how often the KEK was asked to decrypt, failed calls included.
-func (k *KEK) Unwraps() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.unwraps
-}
-
-// EncryptWithContext implements [keys.KEK].
-func (k *KEK) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	if err := k.enter(ctx, 0, associatedData); err != nil {
-		return nil, err
-	}
-	return k.aead.Encrypt(plaintext, associatedData)
-}
-
-// DecryptWithContext implements [keys.KEK].
-func (k *KEK) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	if err := k.enter(ctx, 1, associatedData); err != nil {
-		return nil, err
-	}
-	return k.aead.Decrypt(ciphertext, associatedData)
-}
-
-func (k *KEK) enter(ctx context.Context, unwraps int, associatedData []byte) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.unwraps += unwraps
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if len(associatedData) == 0 {
-		return errors.New("a key is wrapped under its keyset's name, and no name was given")
-	}
-	return k.err
 }
 
 // NewKeyset creates the keyset in store with one key of type typ, primary already, and returns its document.

@@ -43,6 +43,7 @@ func TestStore(t *testing.T, newStore func(t *testing.T) keys.Store) {
 		{"the caller owns what it fetched", testOwnership},
 		{"what was stored is a copy", testCopy},
 		{"concurrent changes are never lost", testConcurrent},
+		{"forgetting leaves the present version", testForget},
 		{"a cancelled context is honoured", testCancelled},
 		{"a keyset holds a hundred keys", testBig},
 	} {
@@ -216,6 +217,28 @@ func testNames(t *testing.T, s keys.Store) {
 	}
 }
 
+func testForget(t *testing.T, s keys.Store) {
+	first := mustReplace(t, s, sample("ns/payments", keys.Primary, keys.Disabled), "")
+	k := sample("ns/payments", keys.Primary, keys.Destroyed)
+	v := mustReplace(t, s, k, first)
+	other := sample("ns/payments2", keys.Primary)
+	otherVersion := mustReplace(t, s, other, "")
+	for range 2 {
+		if err := s.Forget(t.Context(), "ns/payments"); err != nil {
+			t.Fatalf("Forget: %v", err)
+		}
+		wantStored(t, s, k, v)
+		wantStored(t, s, other, otherVersion)
+	}
+	if err := s.Forget(t.Context(), "../x"); err == nil {
+		t.Error("Forget of a name that is none: no error, want one")
+	}
+	next := mustReplace(t, s, sample("ns/payments", keys.Primary), v)
+	if next == v || next == first {
+		t.Errorf("after Forget a Replace returned version %q, which was there before", next)
+	}
+}
+
 func testBadNames(t *testing.T, s keys.Store) {
 	mustReplace(t, s, sample("ns/x", keys.Primary), "")
 	for _, name := range []string{
@@ -371,6 +394,9 @@ func testCancelled(t *testing.T, s keys.Store) {
 	wantFailure(t, "Replace", nil, gotV, err, context.Canceled)
 	gotV, err = s.Replace(ctx, sample("new", keys.Primary), "")
 	wantFailure(t, "Replace that creates", nil, gotV, err, context.Canceled)
+	if err := s.Forget(ctx, "payments"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Forget = %v, want the context's error", err)
+	}
 	if list, err := s.List(ctx); !errors.Is(err, context.Canceled) || list != nil {
 		t.Errorf("List = %q, %v, want no names and the context's error", list, err)
 	}

@@ -124,7 +124,7 @@ func TestPoliciesNameOnlyConfiguredPlaces(t *testing.T) {
 	}
 	for policy, paths := range map[string][]string{
 		worker:    {`"team/kv/data/a/b/*"`, `"team/tr/decrypt/k1"`},
-		custodian: {`"team/kv/data/a/b/*"`, `"team/kv/metadata/a/b/*"`, `"team/tr/encrypt/k1"`, `"team/tr/keys/k1"`},
+		custodian: {`"team/kv/data/a/b/*"`, `"team/kv/metadata/a/b/*"`, `"team/kv/destroy/a/b/*"`, `"team/tr/encrypt/k1"`, `"team/tr/rewrap/k1"`, `"team/tr/keys/k1"`},
 	} {
 		if got := strings.Count(policy, "\npath "); got != len(paths) {
 			t.Errorf("%d paths in the policy, want %d:\n%s", got, len(paths), policy)

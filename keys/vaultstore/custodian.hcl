@@ -5,8 +5,16 @@ path "secret/data/signet/keysets/*" {
 path "secret/metadata/signet/keysets/*" {
   capabilities = ["list"]
 }
+# To remove the earlier versions of a document when a key in it was destroyed.
+path "secret/destroy/signet/keysets/*" {
+  capabilities = ["update"]
+}
 # "update" without "create": encrypting with a Transit key that does not exist must not make one.
 path "transit/encrypt/signet" {
+  capabilities = ["update"]
+}
+# After the Transit key was rotated: rewrapping shows nobody what is inside.
+path "transit/rewrap/signet" {
   capabilities = ["update"]
 }
 # To see that the key exists and is derived before anything is wrapped with it.

@@ -16,8 +16,8 @@ var (
 // keys. It can neither change a document nor wrap a key.
 func (o Options) WorkerPolicy() (string, error) { return o.policy(workerPolicy) }
 
-// CustodianPolicy returns the Vault policy, in HCL, of a key custodian: it creates, changes and lists keyset documents
-// and wraps keys. It cannot unwrap one.
+// CustodianPolicy returns the Vault policy, in HCL, of a key custodian: it creates, changes and lists keyset documents,
+// removes their earlier versions, and wraps and rewraps keys. It cannot unwrap one.
 func (o Options) CustodianPolicy() (string, error) { return o.policy(custodianPolicy) }
 
 // policy puts the places of o into text, which is written for the default ones.
@@ -28,9 +28,11 @@ func (o Options) policy(text string) (string, error) {
 	}
 	return strings.NewReplacer(
 		`"secret/data/signet/keysets/`, `"`+o.KVMount+`/data/`+o.Prefix+`/`,
+		`"secret/destroy/signet/keysets/`, `"`+o.KVMount+`/destroy/`+o.Prefix+`/`,
 		`"secret/metadata/signet/keysets/`, `"`+o.KVMount+`/metadata/`+o.Prefix+`/`,
 		`"transit/decrypt/signet"`, `"`+o.TransitMount+`/decrypt/`+o.TransitKey+`"`,
 		`"transit/encrypt/signet"`, `"`+o.TransitMount+`/encrypt/`+o.TransitKey+`"`,
+		`"transit/rewrap/signet"`, `"`+o.TransitMount+`/rewrap/`+o.TransitKey+`"`,
 		`"transit/keys/signet"`, `"`+o.TransitMount+`/keys/`+o.TransitKey+`"`,
 	).Replace(text), nil
 }

@@ -20,7 +20,7 @@ func (s *Store) EncryptWithContext(ctx context.Context, plaintext, associatedDat
 	if len(plaintext) == 0 || len(associatedData) == 0 {
 		return nil, errors.New("wrapping a key: the key and the keyset's name must not be empty")
 	}
-	if err := s.checkTransitKey(ctx); err != nil {
+	if _, err := s.checkTransitKey(ctx); err != nil {
 		return nil, fmt.Errorf("wrapping a key: %w", err)
 	}
 	c := call{path: s.opts.TransitMount + "/encrypt/" + s.opts.TransitKey, capability: "update"}
@@ -85,35 +85,40 @@ func (s *Store) decrypt(ctx context.Context, ciphertext, associatedData []byte) 
 }
 
 // checkTransitKey reads the Transit key and refuses one that is missing, not derived, or cannot encrypt.
-func (s *Store) checkTransitKey(ctx context.Context) error {
+func (s *Store) checkTransitKey(ctx context.Context) (transitKeyInfo, error) {
 	c := call{path: s.opts.TransitMount + "/keys/" + s.opts.TransitKey, capability: "read"}
 	raw, err := s.get(ctx, c, nil)
 	if isStatus(err, http.StatusNotFound) && namesNoError(err) {
 		// Engines of other types say the same.
 		if e := s.checkTransitMount(ctx); e != nil {
-			return e
+			return transitKeyInfo{}, e
 		}
-		return say(err, "%s", s.missingKey())
+		return transitKeyInfo{}, say(err, "%s", s.missingKey())
 	}
 	if err != nil {
-		return s.explainTransit(c, err)
+		return transitKeyInfo{}, s.explainTransit(c, err)
 	}
-	var key struct {
-		Derived    *bool `json:"derived"`
-		Encryption bool  `json:"supports_encryption"`
-		Convergent bool  `json:"convergent_encryption"`
-	}
+	var key transitKeyInfo
 	if err := json.Unmarshal(raw, &key); err != nil || key.Derived == nil {
-		return say(nil, "Vault's answer at %q describes no Transit key: check the Transit mount (transitMount, --transit-mount) %q", c.path, s.opts.TransitMount)
+		return transitKeyInfo{}, say(nil, "Vault's answer at %q describes no Transit key: check the Transit mount (transitMount, --transit-mount) %q", c.path, s.opts.TransitMount)
 	}
 	if !*key.Derived || !key.Encryption {
-		return s.notDerived()
+		return transitKeyInfo{}, s.notDerived()
 	}
 	if key.Convergent {
-		return say(nil, "Transit key %q uses convergent encryption, which shows when two keys are equal: use a key created with derived=true alone", s.opts.TransitKey)
+		return transitKeyInfo{}, say(nil, "Transit key %q uses convergent encryption, which shows when two keys are equal: use a key created with derived=true alone", s.opts.TransitKey)
 	}
 	s.derived.Store(true)
-	return nil
+	return key, nil
+}
+
+// transitKeyInfo is what Vault tells about the Transit key.
+type transitKeyInfo struct {
+	Derived    *bool `json:"derived"`
+	Encryption bool  `json:"supports_encryption"`
+	Convergent bool  `json:"convergent_encryption"`
+	Latest     int   `json:"latest_version"`
+	MinDecrypt int   `json:"min_decryption_version"`
 }
 
 func (s *Store) missingKey() string {
