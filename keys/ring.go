@@ -42,12 +42,14 @@ type Fetcher interface {
 	Fetch(ctx context.Context, name string) (*Keyset, Version, error)
 }
 
+// DefaultRefreshInterval is how often a [Ring] reads its keysets when [RingOptions] do not say.
+const DefaultRefreshInterval = time.Minute
+
 // Defaults and bounds of [RingOptions].
 const (
-	defaultRefreshInterval = time.Minute
-	defaultKeyWait         = 250 * time.Millisecond
-	maxKeyWait             = 500 * time.Millisecond // Temporal's deadlock detector fires after one second
-	defaultMinRefreshGap   = time.Second
+	defaultKeyWait       = 250 * time.Millisecond
+	maxKeyWait           = 500 * time.Millisecond // Temporal's deadlock detector fires after one second
+	defaultMinRefreshGap = time.Second
 
 	startTimeout   = 30 * time.Second // of NewRing under a context without a deadline
 	refreshTimeout = 10 * time.Second // of one refresh of one keyset
@@ -91,7 +93,7 @@ func (o RingOptions) withDefaults() (RingOptions, error) {
 	if o.KeyWait > maxKeyWait {
 		return o, fmt.Errorf("key ring: a key wait of %s is too long for workflow code: use at most %s", o.KeyWait, maxKeyWait)
 	}
-	setDefault(&o.RefreshInterval, defaultRefreshInterval)
+	setDefault(&o.RefreshInterval, DefaultRefreshInterval)
 	setDefault(&o.KeyWait, defaultKeyWait)
 	setDefault(&o.MinRefreshGap, defaultMinRefreshGap)
 	if o.Logger == nil {
@@ -233,11 +235,12 @@ type snapshot struct {
 
 // held is one key. aead is nil when the key must not open, or could not be unwrapped yet.
 type held struct {
-	state     State
-	promoted  time.Time
-	destroyed time.Time
-	wrapped   []byte
-	aead      tink.AEAD
+	state       State
+	promoted    time.Time
+	destroyed   time.Time
+	compromised bool
+	wrapped     []byte
+	aead        tink.AEAD
 }
 
 // member is one keyset of a ring.

@@ -201,7 +201,7 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 	next := &snapshot{version: version, delay: time.Duration(doc.Policy.PropagationDelay), keys: make(map[ID]*held, len(doc.Keys))}
 	var failed error
 	for _, key := range doc.Keys {
-		k := &held{state: key.State, promoted: key.Promoted, destroyed: key.Destroyed}
+		k := &held{state: key.State, promoted: key.Promoted, destroyed: key.Destroyed, compromised: !key.Compromised.IsZero()}
 		next.keys[key.ID] = k
 		if !key.State.Opens() {
 			continue
@@ -226,8 +226,9 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 	next.complete = failed == nil
 	if p := doc.Primary(); p != nil {
 		next.primary, next.sealer = p.ID, next.keys[p.ID].aead
-		// A primary that does not open here yet cannot seal: the one before goes on, as long as it may open.
-		if k := next.keys[old.primary]; next.sealer == nil && k != nil && k.aead != nil && old.sealer != nil {
+		// A primary that does not open here yet cannot seal: the one before goes on, as long as it may open and nobody
+		// else may have it.
+		if k := next.keys[old.primary]; next.sealer == nil && k != nil && k.aead != nil && !k.compromised && old.sealer != nil {
 			next.primary, next.sealer = old.primary, k.aead
 		}
 	}

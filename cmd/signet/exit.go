@@ -26,7 +26,7 @@ func exitHelp() string {
     0  done
     1  failed: the key store cannot be reached, a payload is malformed, …
     2  wrong use: an unknown flag, a missing argument, a bad configuration
-    3  refused as things stand: too early to promote, a key is pending already, the keyset exists
+    3  refused as things stand: it is too early, or would lose data, or the keyset exists; nothing was changed
     4  there is no such keyset or key`
 }
 
@@ -49,9 +49,9 @@ func report(stderr io.Writer, err error) int {
 	switch {
 	case errors.As(err, &c):
 		code, text = c.code, c.text
-	case errors.Is(err, keys.ErrNotFound):
+	case errors.Is(err, keys.ErrNotFound), errors.Is(err, rotate.ErrNoKey):
 		code = exitNotFound
-	case errors.Is(err, keys.ErrConflict), errors.Is(err, rotate.ErrTooEarly):
+	case errors.Is(err, keys.ErrConflict), errors.Is(err, rotate.ErrTooEarly), errors.Is(err, rotate.ErrRefused):
 		code = exitRefused
 	}
 	fmt.Fprintf(stderr, "signet: %s\n", strings.Join(strings.Fields(text), " "))

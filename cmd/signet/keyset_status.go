@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/rotate"
 )
 
 type statusCmd struct {
@@ -33,6 +34,7 @@ func (statusCmd) Help() string {
 // status is the JSON output of `keyset status`.
 type status struct {
 	Keysets []keysetInfo `json:"keysets" help:"every keyset, sorted by name"`
+	KEK     *kekInfo     `json:"kek,omitempty" help:"the Transit key that wraps all of them; none for a directory"`
 }
 
 type keysetInfo struct {
@@ -40,6 +42,8 @@ type keysetInfo struct {
 	Problem          string    `json:"problem,omitempty" help:"why it cannot be shown; then nothing else is"`
 	Type             keys.Type `json:"type,omitempty" help:"type of the keys that are added to it"`
 	PropagationDelay string    `json:"propagationDelay,omitempty" help:"how long a key stays pending, as a Go duration"`
+	AssumedRefresh   string    `json:"assumedRefresh,omitempty" help:"how often workers are taken to refresh, as a Go duration: unless they are told otherwise"`
+	RotateEvery      string    `json:"rotateEvery,omitempty" help:"age at which rotate --auto replaces the primary key, as a Go duration; none: only people rotate"`
 	Keys             []keyInfo `json:"keys" help:"its keys, oldest first"`
 	Next             *next     `json:"next,omitempty" help:"what may be done next"`
 }
@@ -52,6 +56,10 @@ type keyInfo struct {
 	Retired      time.Time  `json:"retired,omitzero" help:"when another key became primary"`
 	Disabled     time.Time  `json:"disabled,omitzero" help:"when it was disabled"`
 	Destroyed    time.Time  `json:"destroyed,omitzero" help:"when its material was destroyed"`
+	Compromised  time.Time  `json:"compromised,omitzero" help:"when it was marked as compromised"`
+	DestroyAfter time.Time  `json:"destroyAfter,omitzero" help:"from when on its scheduled destruction may be carried out"`
+	Rewrapped    time.Time  `json:"rewrapped,omitzero" help:"when it was last wrapped anew"`
+	WrappedBy    int        `json:"wrappedBy,omitempty" help:"version of the Transit key that wraps it"`
 	PromotableAt time.Time  `json:"promotableAt,omitzero" help:"from when on it may be promoted; for a pending key"`
 }
 
@@ -59,7 +67,8 @@ type next struct {
 	Command string    `json:"command" help:"the command: promote or rotate"`
 	Key     string    `json:"key,omitempty" help:"the key to promote"`
 	Allowed bool      `json:"allowed" help:"whether it would be done now"`
-	At      time.Time `json:"at,omitzero" help:"from when on it would be"`
+	At      time.Time `json:"at,omitzero" help:"from when on it would be, or is due by the policy"`
+	Auto    bool      `json:"auto" help:"whether rotate --auto does it"`
 }
 
 // Run prints the keysets.
@@ -89,8 +98,15 @@ func (c *statusCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			case err != nil:
 				result.Keysets = append(result.Keysets, keysetInfo{Name: name, Problem: err.Error(), Keys: []keyInfo{}})
 			default:
-				result.Keysets = append(result.Keysets, describeKeyset(k, a.now()))
+				info := describeKeyset(k, a.now())
+				if kek, ok := s.KEK.(rotate.VersionedKEK); ok {
+					info.wrapping(k, kek)
+				}
+				result.Keysets = append(result.Keysets, info)
 			}
+		}
+		if kek, ok := s.KEK.(rotate.VersionedKEK); ok && len(result.Keysets) > 0 {
+			result.KEK = describeKEK(ctx, kek, result.Keysets, len(c.Names) == 0)
 		}
 		return nil
 	})
@@ -117,15 +133,22 @@ func describeKeyset(k *keys.Keyset, now time.Time) keysetInfo {
 		Name:             k.Name,
 		Type:             k.Type,
 		PropagationDelay: time.Duration(k.Policy.PropagationDelay).String(),
+		AssumedRefresh:   keys.DefaultRefreshInterval.String(),
 		Keys:             []keyInfo{},
 		Next:             &next{Command: "rotate", Allowed: true},
 	}
+	due, auto := rotate.NextDue(k)
+	if auto {
+		info.RotateEvery = time.Duration(k.Policy.RotateEvery).String()
+		info.Next.At, info.Next.Auto = due.At, true
+	}
 	for _, key := range k.Keys {
-		shown := keyInfo{ID: key.ID, State: key.State, Created: key.Created, Promoted: key.Promoted, Retired: key.Retired, Disabled: key.Disabled, Destroyed: key.Destroyed}
+		shown := keyInfo{ID: key.ID, State: key.State, Created: key.Created, Promoted: key.Promoted, Retired: key.Retired, Disabled: key.Disabled, Destroyed: key.Destroyed,
+			Compromised: key.Compromised, DestroyAfter: key.DestroyAfter, Rewrapped: key.Rewrapped}
 		if key.State == keys.Pending {
 			shown.PromotableAt = promotableAt(k, key)
 			if info.Next.Command == "rotate" {
-				info.Next = &next{Command: "promote", Key: key.ID.String(), Allowed: !shown.PromotableAt.After(now), At: shown.PromotableAt}
+				info.Next = &next{Command: "promote", Key: key.ID.String(), Allowed: !shown.PromotableAt.After(now), At: shown.PromotableAt, Auto: auto}
 			}
 		}
 		info.Keys = append(info.Keys, shown)
@@ -147,6 +170,9 @@ func (s status) table(w io.Writer, place string, now time.Time) {
 		}
 		k.table(w, now)
 	}
+	if s.KEK != nil {
+		s.KEK.table(w)
+	}
 }
 
 func (k keysetInfo) table(w io.Writer, now time.Time) {
@@ -154,15 +180,19 @@ func (k keysetInfo) table(w io.Writer, now time.Time) {
 		fmt.Fprintf(w, "%s\n  cannot be read: %s\n", k.Name, printable(k.Problem))
 		return
 	}
-	fmt.Fprintf(w, "%s  %s, propagation delay %s\n\n", k.Name, k.Type, trimDuration(k.PropagationDelay))
+	fmt.Fprintf(w, "%s  %s, propagation delay %s (workers refresh every %s unless told otherwise), rotated %s\n\n",
+		k.Name, k.Type, trimDuration(k.PropagationDelay), trimDuration(k.AssumedRefresh), everyFor(k.RotateEvery))
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "  KEY\tSTATE\tSINCE\tCREATED\tDOES")
 	for _, key := range k.Keys {
-		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", key.ID, key.State, ago(key.since(), now), ago(key.Created, now), key.does())
+		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", key.ID, key.state(), ago(key.since(), now), ago(key.Created, now), key.does(now))
 	}
 	tw.Flush()
 	if len(k.Keys) == 0 {
 		fmt.Fprintln(w, "  none: it seals and opens nothing")
+	}
+	if wrapped := k.wrappings(now); wrapped != "" {
+		fmt.Fprintf(w, "\n  wrapped: %s\n", wrapped)
 	}
 	fmt.Fprintf(w, "\n  next: %s\n", k.Next.sentence(k.Name, now))
 }
@@ -182,7 +212,21 @@ func (k keyInfo) since() time.Time {
 	return k.Created
 }
 
-func (k keyInfo) does() string {
+// state is the state of the key, and what else there is to know about it.
+func (k keyInfo) state() string {
+	if !k.Compromised.IsZero() {
+		return string(k.State) + ", compromised"
+	}
+	return string(k.State)
+}
+
+func (k keyInfo) does(now time.Time) string {
+	switch {
+	case k.DestroyAfter.After(now):
+		return fmt.Sprintf("nothing; may be destroyed in %s, at %s", brief(k.DestroyAfter.Sub(now)), clock(k.DestroyAfter, now))
+	case !k.DestroyAfter.IsZero():
+		return "nothing; may be destroyed now"
+	}
 	switch k.State {
 	case keys.Pending:
 		return "opens, does not seal yet"
@@ -196,8 +240,12 @@ func (k keyInfo) does() string {
 
 func (n next) sentence(name string, now time.Time) string {
 	switch {
-	case n.Command == "rotate":
+	case n.Command == "rotate" && !n.Auto:
 		return "signet keyset rotate " + name + " adds a pending key"
+	case n.Command == "rotate" && n.At.After(now):
+		return fmt.Sprintf("signet keyset rotate --auto adds a pending key %s, at %s", ago(n.At, now), clock(n.At, now))
+	case n.Command == "rotate":
+		return fmt.Sprintf("signet keyset rotate --auto adds a pending key: due %s", ago(n.At, now))
 	case n.Allowed:
 		return fmt.Sprintf("signet keyset promote %s makes pending key %s primary", name, n.Key)
 	}

@@ -1,41 +1,13 @@
 package main
 
 import (
-	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/keystest"
-	"github.com/signet-temporal/signet/keys/rotate"
 )
-
-func TestOfManyWhoRotateAtOnceOneSucceeds(t *testing.T) {
-	store, kek := new(keystest.Store), keystest.NewKEK(t)
-	keystest.NewKeyset(t, store, kek, "ns/a", keys.XAES256GCM)
-	var all sync.WaitGroup
-	results := make([]error, 8)
-	for i := range results {
-		all.Go(func() { _, results[i] = rotate.Add(t.Context(), onePending{store}, kek, "ns/a") })
-	}
-	all.Wait()
-	added := 0
-	for _, err := range results {
-		var refused *coded
-		switch {
-		case err == nil:
-			added++
-		case !errors.As(err, &refused) || refused.code != exitRefused || !strings.Contains(refused.text, "has a pending key already"):
-			t.Errorf("rotate: %v, want a refusal", err)
-		}
-	}
-	k, _, err := store.Fetch(t.Context(), "ns/a")
-	if err != nil || added != 1 || len(pendingIn(k)) != 1 {
-		t.Errorf("%d rotations succeeded and left pending %v, want one (%v)", added, pendingIn(k), err)
-	}
-}
 
 func TestStatusSaysWhenAKeyMayBePromoted(t *testing.T) {
 	now := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
@@ -57,6 +29,67 @@ func TestStatusSaysWhenAKeyMayBePromoted(t *testing.T) {
 		describeKeyset(k, at).table(&text, at)
 		if !strings.Contains(text.String(), tc.want) {
 			t.Errorf("after %s: got %s\nwant %q", tc.after, text.String(), tc.want)
+		}
+	}
+}
+
+func TestStatusSaysWhatThePolicyMakesDue(t *testing.T) {
+	now := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
+	k := &keys.Keyset{Name: "ns/a", Type: keys.XAES256GCM, Policy: keys.Policy{PropagationDelay: keys.Duration(5 * time.Minute), RotateEvery: keys.Duration(30 * 24 * time.Hour)}, Keys: []keys.Key{
+		{ID: 1, State: keys.Primary, Created: now, Promoted: now},
+	}}
+	for after, want := range map[time.Duration]string{
+		0:                    "next: signet keyset rotate --auto adds a pending key in 720h, at Sat 31 Oct 2026 12:00:00 UTC",
+		31 * 24 * time.Hour:  "next: signet keyset rotate --auto adds a pending key: due 1 day ago",
+		720*time.Hour - 1000: "next: signet keyset rotate --auto adds a pending key",
+	} {
+		at := now.Add(after)
+		var text strings.Builder
+		describeKeyset(k, at).table(&text, at)
+		if !strings.Contains(text.String(), want) || !strings.Contains(text.String(), "rotated every 720h") {
+			t.Errorf("after %s: got %s\nwant %q", after, text.String(), want)
+		}
+	}
+}
+
+func TestStatusNamesWhatWasScheduledAndCompromised(t *testing.T) {
+	now := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
+	k := &keys.Keyset{Name: "ns/a", Type: keys.XAES256GCM, Keys: []keys.Key{
+		{ID: 1, State: keys.Disabled, Created: now, Disabled: now, DestroyAfter: now.Add(time.Hour)},
+		{ID: 2, State: keys.Disabled, Created: now, Disabled: now, DestroyAfter: now.Add(-time.Hour)},
+		{ID: 3, State: keys.Retired, Created: now, Retired: now, Compromised: now},
+	}}
+	var text strings.Builder
+	describeKeyset(k, now).table(&text, now)
+	for _, want := range []string{
+		"nothing; may be destroyed in 1h, at 13:00:00 UTC", "nothing; may be destroyed now", "retired, compromised",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("got %s\nwant %q", text.String(), want)
+		}
+	}
+}
+
+func TestStatusSaysWhoLagsBehindTheTransitKey(t *testing.T) {
+	kek := keystest.NewKEK(t)
+	info := []keysetInfo{{Keys: []keyInfo{{State: keys.Primary, WrappedBy: 1}, {State: keys.Disabled, WrappedBy: 2}, {State: keys.Destroyed}}}}
+	kek.Rotate(t)
+	got := describeKEK(t.Context(), kek, info, true)
+	if want := (kekInfo{Latest: 2, Oldest: 1, LowestInUse: 1, Lagging: 1}); *got != want {
+		t.Errorf("got %+v, want %+v", *got, want)
+	}
+	info[0].Keys[0].WrappedBy = 2
+	var text strings.Builder
+	describeKEK(t.Context(), kek, info, true).table(&text)
+	if want := "min_decryption_version, now 1, may rise to it"; !strings.Contains(text.String(), want) {
+		t.Errorf("got %q, want %q", text.String(), want)
+	}
+	for what, got := range map[string]*kekInfo{
+		"some keysets":           describeKEK(t.Context(), kek, info, false),
+		"one that is unreadable": describeKEK(t.Context(), kek, append(info, keysetInfo{Problem: "x"}), true),
+	} {
+		if got.LowestInUse != 0 {
+			t.Errorf("%s: lowest in use %d is claimed to be known", what, got.LowestInUse)
 		}
 	}
 }

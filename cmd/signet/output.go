@@ -33,9 +33,10 @@ func (a *app) print(value any, table func(io.Writer)) error {
 }
 
 // jsonHelp describes the JSON of T for the help of a command, from the tags of its fields.
-func jsonHelp[T any]() string {
+func jsonHelp[T any]() string { return "With --output json:\n\n" + membersOf[T]() }
+
+func membersOf[T any]() string {
 	var text strings.Builder
-	text.WriteString("With --output json:\n\n")
 	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	describe(tw, reflect.TypeFor[T](), "    ")
 	tw.Flush()

@@ -176,18 +176,25 @@ func TestPromoteTakesTheOldestPendingKeyOrTheNamedOne(t *testing.T) {
 			t.Fatal("the plan changed its input")
 		}
 	}
-	for id, state := range map[keys.ID]string{1: "is destroyed", 2: "is primary", 3: "is retired", 5: "is disabled", 7: "is not in it"} {
+	if next, err := rotate.PlanPromote(k, rotate.PromoteOptions{Key: 2}, time.Now()); err != nil || next != k {
+		t.Errorf("promoting the primary key: %+v, %v, want nothing changed", next, err)
+	}
+	for id, state := range map[keys.ID]string{1: "is destroyed", 3: "is retired", 5: "is disabled", 7: "has no key"} {
 		next, err := rotate.PlanPromote(k, rotate.PromoteOptions{Key: id, Force: true}, time.Now())
-		wantError(t, err, nil, name, id.String(), state, "promote a pending key: 00000004, 00000006")
+		class, advice := rotate.ErrRefused, "it has pending 00000004, 00000006"
+		if id == 7 {
+			class, advice = rotate.ErrNoKey, "signet keyset status"
+		}
+		wantError(t, err, class, name, id.String(), state, advice)
 		if next != nil {
 			t.Errorf("key %s: a document came beside the error", id)
 		}
 	}
 	k.Keys = k.Keys[:3]
 	_, err := rotate.PlanPromote(k, rotate.PromoteOptions{}, time.Now())
-	wantError(t, err, nil, name, "no pending key", "signet keyset rotate "+name)
+	wantError(t, err, rotate.ErrRefused, name, "no pending key", "signet keyset rotate "+name)
 	_, err = rotate.PlanPromote(k, rotate.PromoteOptions{Key: 3}, time.Now())
-	wantError(t, err, nil, "is retired", "no key is pending")
+	wantError(t, err, rotate.ErrRefused, "is retired", "signet keyset rotate "+name)
 }
 
 func TestTakenKeyIDsAreRefusedAlsoThoseOfDestroyedKeys(t *testing.T) {
@@ -339,8 +346,9 @@ func TestPromotionBySomebodyElseDoesNotPromoteTheNextKeyToo(t *testing.T) {
 		}
 		return store.Replace(ctx, k, old)
 	}}
-	_, err := rotate.Promote(t.Context(), late, name, force)
-	wantError(t, err, nil, ids[0].String(), "is primary", ids[1].String())
+	if got, err := rotate.Promote(t.Context(), late, name, force); err != nil || got != ids[0] {
+		t.Errorf("Promote = %s, %v, want %s, which is primary as asked for", got, err, ids[0])
+	}
 	if k := fetch(t, store); k.Primary().ID != ids[0] || k.Key(ids[1]).State != keys.Pending {
 		t.Errorf("the keyset is %+v, want the first new key primary and the second pending", k)
 	}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/signet-temporal/signet/internal/keyconfig"
+	"github.com/signet-temporal/signet/keys"
+)
+
+type listCmd struct{}
+
+// Help is the long help of the command.
+func (listCmd) Help() string { return jsonHelp[listing]() }
+
+// listing is the JSON output of `keyset list`.
+type listing struct {
+	Keysets []listed `json:"keysets" help:"every keyset, sorted by name"`
+}
+
+type listed struct {
+	Name     string    `json:"name" help:"its name"`
+	Problem  string    `json:"problem,omitempty" help:"why it cannot be shown; then nothing else is"`
+	Type     keys.Type `json:"type,omitempty" help:"type of the keys that are added to it"`
+	Keys     int       `json:"keys" help:"number of keys that open"`
+	Primary  *keys.ID  `json:"primary,omitempty" help:"id of the key that seals"`
+	Promoted time.Time `json:"promoted,omitzero" help:"since when it does, RFC 3339"`
+}
+
+// Run lists the keysets.
+func (listCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
+	result, place, broken := listing{Keysets: []listed{}}, "", 0
+	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
+		place = s.String()
+		names, err := s.Store.List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			k, _, err := s.Store.Fetch(ctx, name)
+			switch {
+			case errors.Is(err, keys.ErrNotFound): // deleted since it was listed
+			case err != nil:
+				broken++
+				result.Keysets = append(result.Keysets, listed{Name: name, Problem: err.Error()})
+			default:
+				result.Keysets = append(result.Keysets, describeListed(k))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.print(result, func(w io.Writer) { result.table(w, place, a.now()) }); err != nil {
+		return err
+	}
+	if broken > 0 {
+		return fmt.Errorf("%s cannot be read: see why above", count(broken, "keyset", "keysets"))
+	}
+	return nil
+}
+
+func describeListed(k *keys.Keyset) listed {
+	l := listed{Name: k.Name, Type: k.Type}
+	for _, key := range k.Keys {
+		if key.State.Opens() {
+			l.Keys++
+		}
+		if key.State == keys.Primary {
+			l.Primary, l.Promoted = &key.ID, key.Promoted
+		}
+	}
+	return l
+}
+
+func (l listing) table(w io.Writer, place string, now time.Time) {
+	if len(l.Keysets) == 0 {
+		fmt.Fprintf(w, "There is no keyset in %s yet: create one with \"signet keyset create NAME\".\n", place)
+		return
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "KEYSET\tTYPE\tOPENING\tPRIMARY\tSINCE")
+	for _, k := range l.Keysets {
+		primary := "none"
+		if k.Primary != nil {
+			primary = k.Primary.String()
+		}
+		if k.Problem != "" {
+			fmt.Fprintf(tw, "%s\tcannot be read: %s\n", k.Name, printable(k.Problem))
+			continue
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", k.Name, k.Type, count(k.Keys, "key", "keys"), primary, ago(k.Promoted, now))
+	}
+	tw.Flush()
+}

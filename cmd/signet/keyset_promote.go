@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+	"github.com/signet-temporal/signet/internal/keyconfig"
+	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/rotate"
+)
+
+type promoteCmd struct {
+	Name  string   `arg:"" help:"Name of the keyset."`
+	Key   *keys.ID `placeholder:"ID" help:"Pending key to promote, eight hex digits; the oldest if none is given."`
+	Force bool     `help:"Promote before the propagation delay has passed: workers that have not fetched the key yet cannot open what is sealed with it until they do."`
+	planFlag
+}
+
+// Help is the long help of the command.
+func (promoteCmd) Help() string {
+	return "The former primary key is retired: it goes on opening what it sealed. With --key the command may be repeated: a key that is primary already stays so.\n\n" + jsonHelp[change]()
+}
+
+// Run promotes the key.
+func (c *promoteCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
+	if err := checkNames(c.Name); err != nil {
+		return err
+	}
+	if c.Key != nil && *c.Key == 0 { // no key has this id, and rotate.PromoteOptions take it for "any"
+		return codedf(exitNotFound, "keyset %q has no key %s: see \"signet keyset status %s\"", c.Name, *c.Key, c.Name)
+	}
+	options := rotate.PromoteOptions{Force: c.Force}
+	if c.Key != nil {
+		options.Key = *c.Key
+	}
+	var result change
+	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
+		r, err := apply(ctx, s, c.Name, c.Plan, func(k *keys.Keyset) (*keys.Keyset, error) {
+			next, err := rotate.PlanPromote(k, options, a.now())
+			if err == nil {
+				options.Key = next.Primary().ID // whoever promotes it in between does not have the next one promoted too
+			}
+			return next, err
+		})
+		if err == nil {
+			result = describeChange(r, options.Key, c.Plan)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return a.print(result, func(w io.Writer) {
+		done := fmt.Sprintf("Key %s of keyset %s is primary: workers seal with it from their next refresh on.", options.Key, c.Name)
+		if result.Retired != nil {
+			done += fmt.Sprintf("\nKey %s is retired: it goes on opening what it sealed.", *result.Retired)
+		}
+		result.table(w, fmt.Sprintf("Key %s of keyset %s is primary already.", options.Key, c.Name), done)
+	})
+}

@@ -1,0 +1,80 @@
+package rotate
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/signet-temporal/signet/keys"
+)
+
+// Step is one thing that differs between a keyset's document and the next one, in words.
+type Step struct {
+	Key      keys.ID    // 0: the keyset itself
+	From, To keys.State // From "": the key is new
+	Does     string     // what comes of it, for people
+}
+
+// Steps returns how after differs from before, which may be nil for a keyset that does not exist yet.
+func Steps(before, after *keys.Keyset) []Step {
+	var steps []Step
+	if before == nil {
+		before = &keys.Keyset{Policy: after.Policy}
+	}
+	if before.Policy != after.Policy {
+		steps = append(steps, Step{Does: fmt.Sprintf("policy: propagation delay %s, rotation %s", time.Duration(after.Policy.PropagationDelay), Every(after.Policy))})
+	}
+	for _, key := range after.Keys {
+		old := before.Key(key.ID)
+		if old == nil {
+			steps = append(steps, Step{Key: key.ID, To: key.State, Does: does("", key.State)})
+			continue
+		}
+		about := func(format string, args ...any) {
+			steps = append(steps, Step{Key: key.ID, From: old.State, To: key.State, Does: fmt.Sprintf(format, args...)})
+		}
+		if old.State != key.State {
+			about("%s", does(old.State, key.State))
+		}
+		if old.Compromised.IsZero() && !key.Compromised.IsZero() {
+			about("is marked as compromised")
+		}
+		switch was, is := old.DestroyAfter, key.DestroyAfter; {
+		case was.IsZero() && !is.IsZero():
+			about("may be destroyed from %s on, and can be enabled until then", atLeast(is))
+		case !was.IsZero() && is.IsZero() && key.State != keys.Destroyed:
+			about("will not be destroyed")
+		}
+		if key.State != keys.Destroyed && !bytes.Equal(old.Wrapped, key.Wrapped) {
+			about("is wrapped anew")
+		}
+	}
+	return steps
+}
+
+// Every says how often a policy rotates, for people.
+func Every(p keys.Policy) string {
+	if p.RotateEvery == 0 {
+		return "by people only"
+	}
+	return "every " + time.Duration(p.RotateEvery).String()
+}
+
+// does says what comes of a key's change of state.
+func does(from, to keys.State) string {
+	switch {
+	case to == keys.Pending:
+		return "opens, and does not seal yet"
+	case to == keys.Primary:
+		return "seals, from the next refresh of every reader on"
+	case to == keys.Retired && from == keys.Primary:
+		return "goes on opening what it sealed"
+	case to == keys.Retired && from == keys.Disabled:
+		return "opens again what it sealed"
+	case to == keys.Retired:
+		return "will never seal"
+	case to == keys.Disabled:
+		return "opens nothing until it is enabled again"
+	}
+	return "loses its material: what it sealed never opens again"
+}
