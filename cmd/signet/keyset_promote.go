@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
@@ -36,11 +37,13 @@ func (c *promoteCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		options.Key = *c.Key
 	}
 	var result change
+	var early time.Duration
 	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
 		r, err := apply(ctx, s, c.Name, c.Plan, func(k *keys.Keyset) (*keys.Keyset, error) {
 			next, err := rotate.PlanPromote(k, options, a.now())
 			if err == nil {
 				options.Key = next.Primary().ID // whoever promotes it in between does not have the next one promoted too
+				early = promotableAt(next, *next.Primary()).Sub(next.Primary().Promoted)
 			}
 			return next, err
 		})
@@ -58,5 +61,8 @@ func (c *promoteCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			done += fmt.Sprintf("\nKey %s is retired: it goes on opening what it sealed.", *result.Retired)
 		}
 		result.table(w, fmt.Sprintf("Key %s of keyset %s is primary already.", options.Key, c.Name), done)
+		if early > 0 && len(result.Steps) > 0 {
+			fmt.Fprintf(w, "That is %s before every worker has it: one that has not fetched it yet asks Vault when it meets it. If it does not get\nit in time, the workflow task fails and is retried, and an activity or a client call gets an error that says so.\n", brief(early))
+		}
 	})
 }

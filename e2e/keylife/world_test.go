@@ -53,11 +53,15 @@ type change struct {
 func run(t *testing.T, s *stack.Stack, args ...string) change {
 	t.Helper()
 	var c change
-	out := signet(t, s, append(append([]string{"keyset"}, args...), "--output=json")...)
-	if err := json.Unmarshal([]byte(out), &c); err != nil {
-		t.Fatalf("signet keyset %v printed %q: %v", args, out, err)
-	}
+	decode(t, signet(t, s, append(append([]string{"keyset"}, args...), "--output=json")...), &c)
 	return c
+}
+
+func decode(t *testing.T, out string, to any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(out), to); err != nil {
+		t.Fatalf("signet printed %q: %v", out, err)
+	}
 }
 
 // refused runs a command that must be refused with an exit code and a text.
@@ -86,10 +90,7 @@ type status struct {
 func look(t *testing.T, s *stack.Stack, names ...string) status {
 	t.Helper()
 	var st status
-	out := signet(t, s, append([]string{"keyset", "status", "--output=json"}, names...)...)
-	if err := json.Unmarshal([]byte(out), &st); err != nil {
-		t.Fatalf("status printed %q: %v", out, err)
-	}
+	decode(t, signet(t, s, append([]string{"keyset", "status", "--output=json"}, names...)...), &st)
 	return st
 }
 

@@ -1,0 +1,297 @@
+package keylife_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	osexec "os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signet-temporal/signet/e2e/stack"
+	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/rotate"
+	"github.com/signet-temporal/signet/keys/vaultstore"
+)
+
+// killer is a proxy in front of Vault that kills the process which speaks through it at one of its requests: at point
+// 2n before request n reaches Vault, at point 2n+1 when Vault has done it and before the process learns of that.
+type killer struct {
+	address string
+
+	mu     sync.Mutex
+	victim *os.Process
+	point  int
+	next   int
+	killed bool
+	paths  []string
+}
+
+func newKiller(t *testing.T, s *stack.Stack) *killer {
+	t.Helper()
+	target, err := url.Parse(s.Vault.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &killer{}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.paths = append(k.paths, r.Method+" "+r.URL.Path)
+		k.at()
+		answer := httptest.NewRecorder()
+		if !k.killed {
+			forward.ServeHTTP(answer, r)
+			k.at()
+		}
+		if k.killed {
+			panic(http.ErrAbortHandler) // nobody is there to read an answer
+		}
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}))
+	t.Cleanup(server.Close)
+	k.address = server.URL
+	return k
+}
+
+// at kills the process if its point is reached.
+func (k *killer) at() {
+	if k.next == k.point && k.victim != nil {
+		k.killed = true
+		_ = k.victim.Kill() // SIGKILL; it is waited for by whoever started it
+	}
+	k.next++
+}
+
+// run runs signet as the custodian and kills it at point; it reports whether the point was reached.
+func (k *killer) run(t *testing.T, s *stack.Stack, point int, args ...string) bool {
+	t.Helper()
+	cmd := osexec.Command(stack.Program(t, "signet"), args...)
+	cmd.Env = []string{"HOME=" + t.TempDir(), "VAULT_ADDR=" + k.address, "VAULT_TOKEN=" + s.Roles.CustodianToken, "GORACE=atexit_sleep_ms=10"}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	k.mu.Lock() // no request is looked at before the process is known
+	k.point, k.next, k.killed, k.paths = point, 0, false, nil
+	err := cmd.Start()
+	k.victim = cmd.Process
+	k.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var exit *osexec.ExitError
+	switch {
+	case k.killed && (!errors.As(err, &exit) || exit.String() != "signal: killed"):
+		t.Fatalf("signet %v was killed and ended with %v", args, err)
+	case !k.killed && err != nil:
+		t.Fatalf("signet %v: %v: %s", args, err, stderr.String())
+	}
+	return k.killed
+}
+
+// given is a keyset with a key in each state but destroyed; the destruction of the last is scheduled and due.
+type given struct{ pending, primary, retired, disabled, scheduled keys.ID }
+
+func prepare(t *testing.T, store *vaultstore.Store, name string, pending bool) given {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := t.Context()
+	var ids []keys.ID
+	id, err := rotate.Create(ctx, store, store, name, rotate.Options{PropagationDelay: time.Millisecond, RotateEvery: 10 * time.Millisecond})
+	must(err)
+	ids = append(ids, id)
+	for range 3 {
+		id, err := rotate.Add(ctx, store, store, name)
+		must(err)
+		_, err = rotate.Promote(ctx, store, name, rotate.PromoteOptions{Key: id, Force: true})
+		must(err)
+		ids = append(ids, id)
+	}
+	g := given{scheduled: ids[0], disabled: ids[1], retired: ids[2], primary: ids[3]}
+	if pending {
+		g.pending, err = rotate.Add(ctx, store, store, name)
+		must(err)
+	}
+	_, err = rotate.Change(ctx, store, name, func(k *keys.Keyset) (*keys.Keyset, error) {
+		next, err := rotate.PlanDisable(k, g.disabled, true, time.Now())
+		if err == nil {
+			next, err = rotate.PlanDisable(next, g.scheduled, true, time.Now())
+		}
+		if err == nil {
+			accept := rotate.DestroyOptions{Evidence: rotate.Evidence{AllowKeyInUse: true}, Wait: time.Millisecond}
+			next, err = rotate.PlanScheduleDestroy(next, g.scheduled, accept, time.Now())
+		}
+		return next, err
+	})
+	must(err)
+	time.Sleep(15 * time.Millisecond) // the next rotation is due, and no delay or waiting period is left
+	return g
+}
+
+// oneStepDue makes the next step of the policy due, and the one after it not for an hour.
+func oneStepDue(t *testing.T, store *vaultstore.Store, name string) {
+	t.Helper()
+	k, version, err := store.Fetch(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Policy = keys.Policy{PropagationDelay: keys.Duration(time.Hour), RotateEvery: keys.Duration(2 * time.Hour)}
+	for i := range k.Keys {
+		k.Keys[i].Created = k.Keys[i].Created.Add(-3 * time.Hour)
+		if k.Keys[i].State == keys.Primary {
+			k.Keys[i].Promoted = k.Keys[i].Created
+		}
+	}
+	if _, err := store.Replace(t.Context(), k, version); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shape says what a keyset consists of, whatever the ids of new keys are.
+func shape(k *keys.Keyset, store *vaultstore.Store) string {
+	var all []string
+	for _, key := range k.Keys {
+		all = append(all, fmt.Sprintf("%s by v%d scheduled=%t compromised=%t", key.State, rotate.WrappedBy(store, key), !key.DestroyAfter.IsZero(), !key.Compromised.IsZero()))
+	}
+	slices.Sort(all)
+	return strings.Join(append(all, rotate.Every(k.Policy)), ", ")
+}
+
+// TestKilledAtEveryRequestAndRunAgain kills every changing command with SIGKILL at every request it makes to Vault,
+// before it and after it, and runs it again: the keyset is whole after the first and as it should be after the second.
+func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
+	s := start(t, time.Millisecond)
+	k := newKiller(t, s)
+	store := s.Store(t, "", s.Roles.CustodianToken)
+	key := func(id keys.ID) string { return "--key=" + id.String() }
+	n := 0
+	for _, tc := range []struct {
+		command string
+		pending bool // whether the keyset has a pending key
+		args    func(name string, g given) []string
+	}{
+		{"create", false, func(name string, _ given) []string { return []string{"create", name + "-new"} }},
+		{"rotate", false, func(name string, _ given) []string { return []string{"rotate", name} }},
+		{"rotate --auto adds", false, func(name string, _ given) []string { return []string{"rotate", "--auto", name} }},
+		{"rotate --auto promotes", true, func(name string, _ given) []string { return []string{"rotate", "--auto", name} }},
+		{"rotate --compromised", false, func(name string, g given) []string {
+			return []string{"rotate", name, "--compromised=" + g.primary.String()}
+		}},
+		{"promote", true, func(name string, g given) []string { return []string{"promote", name, key(g.pending)} }},
+		{"retire", true, func(name string, g given) []string { return []string{"retire", name, key(g.pending)} }},
+		{"disable", false, func(name string, g given) []string { return []string{"disable", name, key(g.retired)} }},
+		{"enable", false, func(name string, g given) []string { return []string{"enable", name, key(g.disabled)} }},
+		{"destroy --schedule", false, func(name string, g given) []string {
+			return []string{"destroy", name, key(g.disabled), "--schedule", "--allow-destroying-a-key-in-use"}
+		}},
+		{"destroy --cancel", false, func(name string, g given) []string { return []string{"destroy", name, key(g.scheduled), "--cancel"} }},
+		{"destroy --carry-out", false, func(name string, g given) []string {
+			return []string{"destroy", name, key(g.scheduled), "--carry-out"}
+		}},
+		{"policy", false, func(name string, _ given) []string { return []string{"policy", name, "--rotate-every=720h"} }},
+		{"rewrap", true, func(name string, _ given) []string { return []string{"rewrap", name} }},
+	} {
+		t.Run(tc.command, func(t *testing.T) {
+			begin := func() (string, []string, *keys.Keyset) {
+				n++
+				name := fmt.Sprintf("kill/k%d", n)
+				g := prepare(t, store, name, tc.pending)
+				switch {
+				case tc.command == "rewrap":
+					s.VaultWrite(t, "transit/keys/signet/rotate", nil)
+				case strings.HasPrefix(tc.command, "rotate --auto"):
+					oneStepDue(t, store, name)
+				}
+				before, _, err := store.Fetch(t.Context(), name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return name, append([]string{"keyset"}, tc.args(name, g)...), before
+			}
+			// The Transit key has another version in each round: versions are compared with that of the round.
+			look := func(name string) (string, *keys.Keyset) {
+				after, _, err := store.Fetch(t.Context(), name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				latest, _, err := store.Versions(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return strings.ReplaceAll(shape(after, store), fmt.Sprintf("v%d ", latest), "newest "), after
+			}
+			name, args, _ := begin()
+			if k.run(t, s, -1, args...) {
+				t.Fatal("killed at no point")
+			}
+			requests := slices.Clone(k.paths)
+			want, _ := look(name)
+			if tc.command == "rewrap" && strings.Contains(want, "by v") {
+				t.Fatalf("rewrap left %s", want)
+			}
+			points := 0
+			for point := range 2 * len(requests) {
+				if read := strings.HasPrefix(requests[point/2], "GET "); read && point%2 == 1 {
+					continue // killed after a read is killed before what comes next
+				}
+				points++
+				name, args, before := begin()
+				if !k.run(t, s, point, args...) {
+					t.Errorf("point %d was not reached", point)
+					continue
+				}
+				_, left := look(name)
+				for _, key := range before.Keys {
+					if left.Key(key.ID) == nil {
+						t.Errorf("killed at point %d, key %s is lost", point, key.ID)
+					}
+				}
+				if left.Primary() == nil {
+					t.Errorf("killed at point %d, the keyset has no primary key", point)
+				}
+				again := execAt(t, s.Vault.Address, s.Roles.CustodianToken, args...)
+				exists := tc.command == "create" && again.Code == 3 && strings.Contains(again.Stderr, "exists already")
+				if again.Code != 0 && !exists {
+					t.Errorf("killed at point %d (%s) and run again: exit code %d: %s", point, requests[point/2], again.Code, again.Stderr)
+				}
+				if got, _ := look(name); got != want {
+					t.Errorf("killed at point %d and run again, the keyset is\n     %s\nwant %s", point, got, want)
+				}
+				switch tc.command {
+				case "create":
+					if made, _, err := store.Fetch(t.Context(), name+"-new"); err != nil || len(made.Keys) != 1 || made.Primary() == nil {
+						t.Errorf("killed at point %d and run again, the new keyset is %+v, %v", point, made, err)
+					}
+				case "destroy --carry-out":
+					meta := s.VaultRead(t, "secret/metadata/signet/keysets/"+name).Data
+					for v, info := range meta["versions"].(map[string]any) {
+						if gone, _ := info.(map[string]any)["destroyed"].(bool); !gone && v != fmt.Sprint(meta["current_version"]) {
+							t.Errorf("killed at point %d and run again, version %s of the document is still there", point, v)
+						}
+					}
+				}
+			}
+			t.Logf("%d requests, killed at %d points", len(requests), points)
+		})
+	}
+}
