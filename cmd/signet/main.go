@@ -15,7 +15,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // cli is the command line: its tags are the only source of the help.
 type cli struct {
-	Keyset  keysetCmd  `cmd:"" help:"Create keysets, look at them and rotate their keys."`
+	Keyset  keysetCmd  `cmd:"" help:"Create keysets, look at them, and take their keys through their lives."`
+	Vault   vaultCmd   `cmd:"" help:"Prepare Vault for keysets."`
 	Payload payloadCmd `cmd:"" help:"Look at sealed payloads."`
 	Version versionCmd `cmd:"" help:"Print the version of signet."`
 
@@ -34,7 +35,7 @@ const description = `Keep the keysets that seal Temporal payloads, and look at s
 
 A keyset has a name such as ns/payments. Its primary key seals; every other key in use only opens. Rotation is two
 steps: "keyset rotate" adds a pending key, and "keyset promote" makes it primary once every worker has had time to
-fetch it.`
+fetch it. What changes something shows with --plan what it would do, and may be repeated after it was interrupted.`
 
 // run is the whole program but for the exit.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -51,7 +52,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return report(stderr, usageError(parsed, err))
 	}
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, json: c.Output == "json"}
-	if err := parsed.Run(a, &c.Keyset); err != nil {
+	if err := parsed.Run(a, &c.Keyset, &c.Vault); err != nil {
 		return report(stderr, err)
 	}
 	return exitOK

@@ -76,11 +76,11 @@ func (k *killer) at() {
 	k.next++
 }
 
-// run runs signet as the custodian and kills it at point; it reports whether the point was reached.
-func (k *killer) run(t *testing.T, s *stack.Stack, point int, args ...string) bool {
+// run runs signet with a token and kills it at point; it reports whether the point was reached.
+func (k *killer) run(t *testing.T, token string, point int, args ...string) bool {
 	t.Helper()
 	cmd := osexec.Command(stack.Program(t, "signet"), args...)
-	cmd.Env = []string{"HOME=" + t.TempDir(), "VAULT_ADDR=" + k.address, "VAULT_TOKEN=" + s.Roles.CustodianToken, "GORACE=atexit_sleep_ms=10"}
+	cmd.Env = []string{"HOME=" + t.TempDir(), "VAULT_ADDR=" + k.address, "VAULT_TOKEN=" + token, "GORACE=atexit_sleep_ms=10"}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	k.mu.Lock() // no request is looked at before the process is known
@@ -184,6 +184,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 	k := newKiller(t, s)
 	store := s.Store(t, "", s.Roles.CustodianToken)
 	key := func(id keys.ID) string { return "--key=" + id.String() }
+	destroyer := token(t, s, "destroyer")
 	n := 0
 	for _, tc := range []struct {
 		command string
@@ -212,6 +213,10 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 		{"rewrap", true, func(name string, _ given) []string { return []string{"rewrap", name} }},
 	} {
 		t.Run(tc.command, func(t *testing.T) {
+			token := s.Roles.CustodianToken
+			if tc.command == "destroy --carry-out" {
+				token = destroyer
+			}
 			begin := func() (string, []string, *keys.Keyset) {
 				n++
 				name := fmt.Sprintf("kill/k%d", n)
@@ -241,7 +246,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 				return strings.ReplaceAll(shape(after, store), fmt.Sprintf("v%d ", latest), "newest "), after
 			}
 			name, args, _ := begin()
-			if k.run(t, s, -1, args...) {
+			if k.run(t, token, -1, args...) {
 				t.Fatal("killed at no point")
 			}
 			requests := slices.Clone(k.paths)
@@ -256,7 +261,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 				}
 				points++
 				name, args, before := begin()
-				if !k.run(t, s, point, args...) {
+				if !k.run(t, token, point, args...) {
 					t.Errorf("point %d was not reached", point)
 					continue
 				}
@@ -269,7 +274,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 				if left.Primary() == nil {
 					t.Errorf("killed at point %d, the keyset has no primary key", point)
 				}
-				again := execAt(t, s.Vault.Address, s.Roles.CustodianToken, args...)
+				again := execAt(t, s.Vault.Address, token, args...)
 				exists := tc.command == "create" && again.Code == 3 && strings.Contains(again.Stderr, "exists already")
 				if again.Code != 0 && !exists {
 					t.Errorf("killed at point %d (%s) and run again: exit code %d: %s", point, requests[point/2], again.Code, again.Stderr)

@@ -63,8 +63,12 @@ func TestAKeyLivesFromPendingToDestroyed(t *testing.T) {
 	refused(t, s, 3, "not scheduled", "destroy", keyset, "--key="+first, "--carry-out")
 	run(t, s, schedule...)
 	time.Sleep(3 * time.Second)
-	if got := run(t, s, "destroy", keyset, "--key="+first, "--carry-out"); got.State != "destroyed" {
-		t.Errorf("destroy: %+v", got)
+	refused(t, s, 1, `must grant "update" on path "secret/destroy/signet/keysets/ns/payments"`, "destroy", keyset, "--key="+first, "--carry-out")
+	if by := states(t, s); len(by["disabled"]) != 1 {
+		t.Errorf("refused to the custodian, it left %v", by)
+	}
+	if got := carryOut(t, s, first); got.Code != 0 || !strings.Contains(got.Stdout, `"state": "destroyed"`) {
+		t.Errorf("destroy: exit code %d, %s%s", got.Code, got.Stdout, got.Stderr)
 	}
 	w.refresh(t)
 	if err := w.opens(old); !errors.Is(err, keys.ErrDestroyed) {

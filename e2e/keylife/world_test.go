@@ -22,6 +22,14 @@ func start(t *testing.T, delay time.Duration) *stack.Stack {
 	return stack.Start(t, stack.Options{Namespaces: []string{"payments"}, WithoutOIDC: true, WithoutTemporal: true, PropagationDelay: delay})
 }
 
+// token makes a token with the policy that signet prints for a role, and no other.
+func token(t *testing.T, s *stack.Stack, role string) string {
+	t.Helper()
+	s.VaultWrite(t, "sys/policies/acl/only-"+role, map[string]any{"policy": signet(t, s, "vault", "policy", "--role="+role)})
+	answer := s.VaultWrite(t, "auth/token/create", map[string]any{"policies": []string{"only-" + role}, "no_default_policy": true, "ttl": "1h"})
+	return answer.Auth.ClientToken
+}
+
 // exec runs signet as the custodian. The race detector's own second of sleep at the end of each process is left out.
 func exec(t *testing.T, s *stack.Stack, args ...string) stack.Run {
 	t.Helper()
@@ -55,6 +63,12 @@ func run(t *testing.T, s *stack.Stack, args ...string) change {
 	var c change
 	decode(t, signet(t, s, append(append([]string{"keyset"}, args...), "--output=json")...), &c)
 	return c
+}
+
+// carryOut destroys a key as the destroyer: the custodian may not.
+func carryOut(t *testing.T, s *stack.Stack, key string) stack.Run {
+	t.Helper()
+	return execAt(t, s.Vault.Address, token(t, s, "destroyer"), "keyset", "destroy", keyset, "--key="+key, "--carry-out", "--output=json")
 }
 
 func decode(t *testing.T, out string, to any) {

@@ -62,6 +62,16 @@ func (c Config) open(ctx context.Context, log *slog.Logger, file func(dir string
 	return c.Vault.open(ctx, log)
 }
 
+// Places returns where in Vault the keysets are, without a session.
+func (v *Vault) Places() vaultstore.Options {
+	return vaultstore.Options{
+		KVMount:      cmp.Or(v.KVMount, DefaultKVMount),
+		Prefix:       cmp.Or(v.Prefix, DefaultPrefix),
+		TransitMount: cmp.Or(v.TransitMount, DefaultTransitMount),
+		TransitKey:   cmp.Or(v.TransitKey, DefaultTransitKey),
+	}
+}
+
 func (v *Vault) open(ctx context.Context, log *slog.Logger) (*Opened, error) {
 	client, err := vaultstore.NewClient(vaultstore.ClientOptions{
 		Address:           v.address(),
@@ -76,13 +86,9 @@ func (v *Vault) open(ctx context.Context, log *slog.Logger) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := vaultstore.New(client, vaultstore.Options{
-		KVMount:      cmp.Or(v.KVMount, DefaultKVMount),
-		Prefix:       cmp.Or(v.Prefix, DefaultPrefix),
-		TransitMount: cmp.Or(v.TransitMount, DefaultTransitMount),
-		TransitKey:   cmp.Or(v.TransitKey, DefaultTransitKey),
-		Session:      session,
-	})
+	places := v.Places()
+	places.Session = session
+	store, err := vaultstore.New(client, places)
 	if err != nil {
 		session.Close()
 		return nil, err

@@ -101,11 +101,19 @@ type Forgetter interface {
 	Forget(ctx context.Context, name string) error
 }
 
-// Destroy carries out the scheduled destruction of a key: see [PlanDestroy]. It then removes what the store keeps of
-// earlier versions of the document, also when the key was destroyed before, so that an interrupted run is completed.
+// Destroy carries out the scheduled destruction of a key: see [PlanDestroy]. It removes what the store keeps of earlier
+// versions of the document, first, so that nothing is half done by somebody who may not do that, and last, also when the
+// key was destroyed before, so that an interrupted run is completed.
 func Destroy(ctx context.Context, store Forgetter, name string, id keys.ID) (Result, error) {
 	now := time.Now()
-	result, err := Change(ctx, store, name, func(k *keys.Keyset) (*keys.Keyset, error) { return PlanDestroy(k, id, now) })
+	plan := func(k *keys.Keyset) (*keys.Keyset, error) { return PlanDestroy(k, id, now) }
+	if _, err := Preview(ctx, store, name, plan); err != nil {
+		return Result{}, err
+	}
+	if err := store.Forget(ctx, name); err != nil {
+		return Result{}, fmt.Errorf("key %s of keyset %q is not destroyed: %w", id, name, err)
+	}
+	result, err := Change(ctx, store, name, plan)
 	if err != nil {
 		return Result{}, err
 	}

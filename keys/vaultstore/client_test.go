@@ -114,18 +114,17 @@ func TestACallIsTriedThreeTimesAndAWriteWithCheckAndSetOnce(t *testing.T) {
 
 func TestPoliciesNameOnlyConfiguredPlaces(t *testing.T) {
 	opts := Options{KVMount: "team/kv", Prefix: "a/b", TransitMount: "team/tr", TransitKey: "k1"}
-	worker, err := opts.WorkerPolicy()
-	if err != nil {
-		t.Fatal(err)
-	}
-	custodian, err := opts.CustodianPolicy()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for policy, paths := range map[string][]string{
-		worker:    {`"team/kv/data/a/b/*"`, `"team/tr/decrypt/k1"`},
-		custodian: {`"team/kv/data/a/b/*"`, `"team/kv/metadata/a/b/*"`, `"team/kv/destroy/a/b/*"`, `"team/tr/encrypt/k1"`, `"team/tr/rewrap/k1"`, `"team/tr/keys/k1"`},
+	for role, paths := range map[Role][]string{
+		RoleWorker:    {`"team/kv/data/a/b/*"`, `"team/tr/decrypt/k1"`},
+		RoleServer:    {`"team/kv/data/a/b/*"`, `"team/tr/decrypt/k1"`},
+		RoleCustodian: {`"team/kv/data/a/b/*"`, `"team/kv/metadata/a/b/*"`, `"team/tr/encrypt/k1"`, `"team/tr/rewrap/k1"`, `"team/tr/keys/k1"`},
+		RoleDestroyer: {`"team/kv/data/a/b/*"`, `"team/kv/destroy/a/b/*"`},
+		RoleAuditor:   {`"team/kv/data/a/b/*"`, `"team/kv/metadata/a/b/*"`, `"team/tr/keys/k1"`},
 	} {
+		policy, err := opts.Policy(role)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := strings.Count(policy, "\npath "); got != len(paths) {
 			t.Errorf("%d paths in the policy, want %d:\n%s", got, len(paths), policy)
 		}
@@ -135,13 +134,16 @@ func TestPoliciesNameOnlyConfiguredPlaces(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"worker.hcl", "custodian.hcl"} {
-		text, err := os.ReadFile(name)
+	for _, role := range Roles() {
+		text, err := os.ReadFile(string(role) + ".hcl")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if def, _ := (Options{}).policy(string(text)); def != string(text) {
-			t.Errorf("%s is not what the default options give", name)
+		if def, err := (Options{}).Policy(role); def != string(text) || err != nil {
+			t.Errorf("the policy of the role %s is not what the default options give: %v", role, err)
 		}
+	}
+	if text, err := (Options{}).Policy("../worker"); err == nil || text != "" {
+		t.Errorf("a role that is none has the policy %q, %v", text, err)
 	}
 }

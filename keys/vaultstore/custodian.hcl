@@ -5,10 +5,6 @@ path "secret/data/signet/keysets/*" {
 path "secret/metadata/signet/keysets/*" {
   capabilities = ["list"]
 }
-# To remove the earlier versions of a document when a key in it was destroyed.
-path "secret/destroy/signet/keysets/*" {
-  capabilities = ["update"]
-}
 # "update" without "create": encrypting with a Transit key that does not exist must not make one.
 path "transit/encrypt/signet" {
   capabilities = ["update"]

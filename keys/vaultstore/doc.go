@@ -12,7 +12,7 @@
 //
 // The Transit key must be derived: only then does Vault bind a ciphertext to the context it is sent, which is the
 // keyset's name. Transit ignores the context of any other key without a word, so such a key is refused. The policies
-// of the two roles are [Options.WorkerPolicy] and [Options.CustodianPolicy].
+// of the roles are [Options.Policy]; [Store.PlanSetup] and [Store.Setup] do all of this.
 //
 // # Errors
 //

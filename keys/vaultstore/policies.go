@@ -1,24 +1,44 @@
 package vaultstore
 
 import (
-	_ "embed"
+	"embed"
+	"fmt"
 	"strings"
 )
 
-var (
-	//go:embed worker.hcl
-	workerPolicy string
-	//go:embed custodian.hcl
-	custodianPolicy string
+//go:embed worker.hcl server.hcl custodian.hcl destroyer.hcl auditor.hcl
+var policies embed.FS
+
+// Role is what somebody does with keysets, and so what Vault has to let them do.
+type Role string
+
+// The roles. Nobody is given what only another one needs: who rotates keys cannot destroy one for good, and neither can
+// read one.
+const (
+	RoleWorker    Role = "worker"    // reads keysets and unwraps their keys; writes nothing
+	RoleServer    Role = "server"    // the same, for signet-server
+	RoleCustodian Role = "custodian" // creates and changes keysets, wraps and rewraps keys; unwraps none
+	RoleDestroyer Role = "destroyer" // carries out a scheduled destruction; adds no key and unwraps none
+	RoleAuditor   Role = "auditor"   // looks at keysets; unwraps and writes nothing
 )
 
-// WorkerPolicy returns the Vault policy, in HCL, of a worker or codec server: it reads keyset documents and unwraps
-// keys. It can neither change a document nor wrap a key.
-func (o Options) WorkerPolicy() (string, error) { return o.policy(workerPolicy) }
+// Roles returns all roles.
+func Roles() []Role { return []Role{RoleWorker, RoleServer, RoleCustodian, RoleDestroyer, RoleAuditor} }
 
-// CustodianPolicy returns the Vault policy, in HCL, of a key custodian: it creates, changes and lists keyset documents,
-// removes their earlier versions, and wraps and rewraps keys. It cannot unwrap one.
-func (o Options) CustodianPolicy() (string, error) { return o.policy(custodianPolicy) }
+// Policy returns the Vault policy of a role, in HCL, with what it needs at the places of o and nothing more.
+func (o Options) Policy(role Role) (string, error) {
+	text, err := policies.ReadFile(string(role) + ".hcl")
+	if err != nil {
+		return "", fmt.Errorf("there is no role %q: use worker, server, custodian, destroyer or auditor", role)
+	}
+	return o.policy(string(text))
+}
+
+// WorkerPolicy returns the policy of [RoleWorker].
+func (o Options) WorkerPolicy() (string, error) { return o.Policy(RoleWorker) }
+
+// CustodianPolicy returns the policy of [RoleCustodian].
+func (o Options) CustodianPolicy() (string, error) { return o.Policy(RoleCustodian) }
 
 // policy puts the places of o into text, which is written for the default ones.
 func (o Options) policy(text string) (string, error) {

@@ -1,4 +1,4 @@
-# Signet worker and codec server: read keysets, unwrap their keys, nothing else.
+# Signet worker: read keysets, unwrap their keys, nothing else.
 path "secret/data/signet/keysets/*" {
   capabilities = ["read"]
 }
