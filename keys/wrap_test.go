@@ -37,6 +37,71 @@ func TestAWrappedKeyOpensUnderItsNameAndIDOnly(t *testing.T) {
 	}
 }
 
+func TestARewrappedKeyIsTheSameKeyUnderTheNewestVersion(t *testing.T) {
+	kek := keystest.NewKEK(t)
+	id, wrapped, err := keys.Generate(t.Context(), kek, "ns/a", keys.XAES256GCM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := keys.Unwrap(t.Context(), kek, "ns/a", id, wrapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := before.Encrypt([]byte("hello"), []byte("context"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kek.Rotate(t)
+	if out, err := keys.Rewrap(t.Context(), kek, "ns/b", wrapped); err == nil || out != nil {
+		t.Error("rewrapped under another keyset's name")
+	}
+	anew, err := keys.Rewrap(t.Context(), kek, "ns/a", wrapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kek.SetOldest(2)
+	if _, err := keys.Unwrap(t.Context(), kek, "ns/a", id, wrapped); err == nil {
+		t.Error("what the old version wrapped still opens")
+	}
+	after, err := keys.Unwrap(t.Context(), kek, "ns/a", id, anew)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := after.Decrypt(sealed, []byte("context")); err != nil || string(text) != "hello" {
+		t.Errorf("the rewrapped key opens %q, %v", text, err)
+	}
+	if a, err := keys.Unwrap(t.Context(), kek, "ns/b", id, anew); err == nil || a != nil {
+		t.Error("it opens under another keyset's name")
+	}
+	if ciphertext, err := keys.Ciphertext(anew); err != nil || kek.VersionOf(ciphertext) != 2 {
+		t.Errorf("Ciphertext = %d bytes, %v, want those of version 2", len(ciphertext), err)
+	}
+}
+
+// answers is a KEK that rewraps everything to the same bytes.
+type answers []byte
+
+func (a answers) RewrapWithContext(context.Context, []byte, []byte) ([]byte, error) { return a, nil }
+
+func TestWhatIsNoWrappedKeyIsNotRewrapped(t *testing.T) {
+	kek := keystest.NewKEK(t)
+	_, wrapped, err := keys.Generate(t.Context(), kek, "ns/a", keys.XAES256GCM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range map[string][]byte{"nothing": nil, "text": []byte("vault:v1:abc"), "half of it": wrapped[:len(wrapped)/2]} {
+		if out, err := keys.Rewrap(t.Context(), kek, "ns/a", in); err == nil || out != nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: rewrapped to %d bytes, %v", name, len(out), err)
+		}
+		if out, err := keys.Ciphertext(in); err == nil || out != nil {
+			t.Errorf("%s: has the ciphertext %q", name, out)
+		}
+	}
+	if out, err := keys.Rewrap(t.Context(), answers(nil), "ns/a", wrapped); err == nil || out != nil {
+		t.Errorf("an empty answer made %d bytes, %v", len(out), err)
+	}
+}
+
 func TestOtherTinkKeysetsAreRefused(t *testing.T) {
 	kek := keystest.NewKEK(t)
 	two := keyset.NewManager()

@@ -429,3 +429,25 @@ func TestKilledProcessLeavesAWholeDocumentAndNoLock(t *testing.T) {
 		}
 	}
 }
+
+func TestForgettingRemovesWhatACrashLeftHalfWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	s, err := filestore.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keystest.NewKeyset(t, s, s, "ns/a", keys.XAES256GCM)
+	left := filepath.Join(dir, "keysets", "ns", ".a.json.tmp")
+	if err := os.WriteFile(left, []byte("the document with a key that is destroyed by now"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Forget(t.Context(), "ns/a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if _, _, err := s.Fetch(t.Context(), "ns/a"); err != nil {
+		t.Error(err)
+	}
+}
