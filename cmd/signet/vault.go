@@ -19,7 +19,8 @@ type vaultCmd struct {
 }
 
 type vaultPolicyCmd struct {
-	Role string `required:"" enum:"worker,server,custodian,destroyer,auditor" help:"The role: worker, server, custodian, destroyer or auditor."`
+	Names []string `arg:"" optional:"" name:"name" help:"Names of keysets that the policy is for; all of them if none is given."`
+	Role  string   `required:"" enum:"worker,server,custodian,destroyer,auditor" help:"The role: worker, server, custodian, destroyer or auditor."`
 }
 
 // Help is the long help of the command.
@@ -30,7 +31,8 @@ func (vaultPolicyCmd) Help() string {
     destroyer  carries out a destruction that a custodian has scheduled: "keyset destroy --carry-out"
     auditor    sees keysets and the states of their keys, for "keyset list" and "keyset status"
 
-Vault itself is not asked. Paths are those of --kv-mount and its siblings, or of --config.
+With names, the policy is for these keysets alone: for a worker that shall not open what belongs to another namespace.
+Such a role cannot list keysets, since a list tells of all. Vault itself is not asked. Paths are those of --kv-mount and its siblings, or of --config.
 
 ` + jsonHelp[rolePolicy]()
 }
@@ -47,7 +49,7 @@ func (c *vaultPolicyCmd) Run(a *app, at *vaultCmd) error {
 	if err != nil {
 		return err
 	}
-	text, err := places.Policy(vaultstore.Role(c.Role))
+	text, err := places.Policy(vaultstore.Role(c.Role), c.Names...)
 	if err != nil {
 		return codedf(exitUsage, "%s", err)
 	}

@@ -2,8 +2,13 @@ package vaultstore
 
 import (
 	"embed"
+	"encoding/base64"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/signet-temporal/signet/keys"
 )
 
 //go:embed worker.hcl server.hcl custodian.hcl destroyer.hcl auditor.hcl
@@ -25,14 +30,61 @@ const (
 // Roles returns all roles.
 func Roles() []Role { return []Role{RoleWorker, RoleServer, RoleCustodian, RoleDestroyer, RoleAuditor} }
 
-// Policy returns the Vault policy of a role, in HCL, with what it needs at the places of o and nothing more.
-func (o Options) Policy(role Role) (string, error) {
-	text, err := policies.ReadFile(string(role) + ".hcl")
+// Policy returns the Vault policy of a role, in HCL, with what it needs at the places of o and nothing more. With
+// keysets, it is for these alone: their documents, and the Transit key under their names.
+func (o Options) Policy(role Role, keysets ...string) (string, error) {
+	content, err := policies.ReadFile(string(role) + ".hcl")
 	if err != nil {
 		return "", fmt.Errorf("there is no role %q: use worker, server, custodian, destroyer or auditor", role)
 	}
-	return o.policy(string(text))
+	text := string(content)
+	if len(keysets) > 0 {
+		if text, err = narrow(text, keysets); err != nil {
+			return "", err
+		}
+	}
+	return o.policy(text)
 }
+
+var rule = regexp.MustCompile(`(?s)path "([^"]+)" \{(.*?)\n\}\n`)
+
+// narrow limits a policy to some keysets. A rule for all documents becomes one for each; a rule for the Transit key takes
+// the names of the keysets as context and no other, and no batch, in which Vault would not look for a context.
+func narrow(text string, keysets []string) (string, error) {
+	var contexts []string
+	for _, name := range keysets {
+		if err := keys.CheckName(name); err != nil {
+			return "", err
+		}
+		contexts = append(contexts, encoded(name))
+	}
+	return rule.ReplaceAllStringFunc(text, func(whole string) string {
+		path, body := rule.FindStringSubmatch(whole)[1], rule.FindStringSubmatch(whole)[2]
+		if folder, all := strings.CutSuffix(path, "*"); all {
+			var each strings.Builder
+			for _, name := range keysets {
+				fmt.Fprintf(&each, "path %q {%s\n}\n", folder+name, body)
+			}
+			return each.String()
+		}
+		operation := strings.Split(path, "/")[1]
+		input, allowed := "ciphertext", slices.Clone(contexts)
+		switch operation {
+		case "decrypt": // a worker proves once that the key honours the name, by sending another
+			for _, name := range keysets {
+				allowed = append(allowed, encoded(probeName(name)))
+			}
+		case "encrypt":
+			input = "plaintext"
+		case "rewrap":
+		default:
+			return whole
+		}
+		return fmt.Sprintf("path %q {%s\n  allowed_parameters = {\n    %q = []\n    \"context\" = [\"%s\"]\n  }\n}\n", path, body, input, strings.Join(allowed, `", "`))
+	}), nil
+}
+
+func encoded(name string) string { return base64.StdEncoding.EncodeToString([]byte(name)) }
 
 // WorkerPolicy returns the policy of [RoleWorker].
 func (o Options) WorkerPolicy() (string, error) { return o.Policy(RoleWorker) }
