@@ -68,7 +68,12 @@ func TestEveryErrorOfTheCustodianIsOneLineThatSaysWhatToDo(t *testing.T) {
 	oneLine(t, "promotion without a pending key", s.SignetRun(t, "keyset", "promote", "ns/payments"), 3, `no pending key.*signet keyset rotate ns/payments`)
 	s.Rotate(t, "ns/payments")
 	oneLine(t, "promotion too early", s.SignetRun(t, "keyset", "promote", "ns/payments"), 3, `too early.*--force`)
-	oneLine(t, "second rotation", s.SignetRun(t, "keyset", "rotate", "ns/payments"), 3, `pending.*signet keyset promote ns/payments`)
+	primary := "--key=" + s.Promote(t, "ns/payments", "--force")
+	oneLine(t, "disabling the primary key", s.SignetRun(t, "keyset", "disable", "ns/payments", primary), 3, `seals.*signet keyset rotate ns/payments`)
+	oneLine(t, "a key that is not there", s.SignetRun(t, "keyset", "destroy", "ns/payments", "--key=00000001", "--schedule"), 4, `no key 00000001.*signet keyset status ns/payments`)
+	oneLine(t, "destroying a key in use", s.SignetRun(t, "keyset", "destroy", "ns/payments", primary, "--carry-out"), 3, `not scheduled.*--schedule`)
+	oneLine(t, "preparing Vault as the custodian", s.SignetRun(t, "vault", "setup"), 1, `grant "read" on path "sys/mounts"`)
+	s.Rotate(t, "ns/payments")
 	if got := s.SignetRun(t, "keyset", "status", "ns/payments"); got.Code != 0 || !strings.Contains(got.Stdout, "pending") {
 		t.Errorf("status after all that: %+v", got)
 	}

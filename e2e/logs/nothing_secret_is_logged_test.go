@@ -154,6 +154,12 @@ func (h *hospital) operators(t *testing.T, tampered *commonpb.Payload) (servers 
 	h.cli(t, "keyset", "status")
 	h.cli(t, "keyset", "rotate", "ns/payments")
 	h.cli(t, "keyset", "rotate", "ns/payments")
+	h.cli(t, "keyset", "rotate", "--auto", "--plan", "--output=json")
+	h.cli(t, "keyset", "promote", "ns/payments", "--force", "--plan")
+	h.cli(t, "keyset", "rewrap", "ns/payments", "--output=json")
+	h.cli(t, "keyset", "disable", "ns/payments", "--key=00000001")
+	h.cli(t, "keyset", "list", "--output=json")
+	h.cli(t, "vault", "setup")
 	h.cli(t, "keyset", "status", "ns/payments", "--output=json")
 	for _, payload := range []*commonpb.Payload{good, tampered, plain} {
 		text, err := json.Marshal(payload)
