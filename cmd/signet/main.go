@@ -18,6 +18,7 @@ type cli struct {
 	Keyset  keysetCmd  `cmd:"" help:"Create keysets, look at them, and take their keys through their lives."`
 	Vault   vaultCmd   `cmd:"" help:"Prepare Vault for keysets."`
 	Payload payloadCmd `cmd:"" help:"Look at sealed payloads."`
+	Census  censusCmd  `cmd:"" help:"Count which keys a namespace still needs."`
 	Version versionCmd `cmd:"" help:"Print the version of signet."`
 
 	Output string `short:"o" enum:"table,json" default:"table" env:"SIGNET_OUTPUT" help:"How to print the result: table or json. The help of each command lists the members of its JSON."`
@@ -66,6 +67,7 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "store", Title: "Key store (one of --config, --keys-file, --vault-addr):"},
 			{Key: "vault", Title: "Key store in Vault:"},
+			{Key: "temporal", Title: "Temporal, as for the temporal CLI:"},
 		}),
 		kong.Vars{
 			"propagation_delay": defaultPropagationDelay,

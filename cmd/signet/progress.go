@@ -17,10 +17,23 @@ func (a *app) waiting(what string) (done func()) {
 }
 
 func showWaiting(w io.Writer, what string) (done func()) {
+	start := time.Now()
+	return show(w, func() string { return fmt.Sprintf("%s … %s", what, time.Since(start).Round(time.Second)) })
+}
+
+// progress is [app.waiting] with a text that changes.
+func (a *app) progress(text func() string) (done func()) {
+	if !isTerminal(a.stderr) {
+		return func() {}
+	}
+	return show(a.stderr, text)
+}
+
+func show(w io.Writer, text func() string) (done func()) {
 	stop := make(chan struct{})
 	var over sync.WaitGroup
 	over.Go(func() {
-		start, ticker := time.Now(), time.NewTicker(time.Second)
+		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		for shown := false; ; shown = true {
 			select {
@@ -30,7 +43,7 @@ func showWaiting(w io.Writer, what string) (done func()) {
 				}
 				return
 			case <-ticker.C:
-				fmt.Fprintf(w, "\r\x1b[K%s … %s", what, time.Since(start).Round(time.Second))
+				fmt.Fprint(w, "\r\x1b[K"+text())
 			}
 		}
 	})
