@@ -31,6 +31,7 @@ import (
 
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/internal/wire"
+	"github.com/signet-temporal/signet/labels"
 	"github.com/signet-temporal/signet/principal/propagate"
 )
 
@@ -63,6 +64,9 @@ type Options struct {
 	Principal *propagate.Options
 	// CompressMin is the size in bytes from which payloads are compressed; 0 means never. See converter.CodecOptions.
 	CompressMin int
+	// Labels writes which parts of a value are sensitive beside it, sealed as it is, so that a codec server can mask them:
+	// see package labels. Nil: nothing is labelled.
+	Labels *labels.Types
 }
 
 // Plugin seals what passes through a client, its workers and replayers. It is safe for concurrent use and may serve
@@ -242,6 +246,11 @@ func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.Failu
 	codec, err := converter.NewCodec(p.keys, options)
 	if err != nil {
 		return nil, nil, fmt.Errorf("signet: %w", err)
+	}
+	if p.options.Labels != nil && !options.InsecureSealNothing {
+		if dc, err = converter.NewLabeller(dc, p.options.Labels); err != nil {
+			return nil, nil, fmt.Errorf("signet: %w", err)
+		}
 	}
 	if _, _, err := p.keys.Primary(options.Keyset); err != nil {
 		return nil, nil, fmt.Errorf("signet: nothing can be sealed for %q: %w", options.Scope, err)
