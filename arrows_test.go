@@ -43,6 +43,7 @@ func TestImportArrows(t *testing.T) {
 		"keys/census":              append(append([]string{module + "/converter", module + "/codecserver"}, vault...), sdk...),
 		"internal/rawjson":         {"go.temporal.io/", "github.com/", "google.golang.org/"},
 		"labels":                   {"go.temporal.io/", "github.com/"},
+		"labels/mask":              append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, append(vault, sdk...)...),
 	} {
 		for _, dep := range deps(t, pkg) {
 			for _, prefix := range forbidden {

@@ -65,7 +65,7 @@ type Options struct {
 	// CompressMin is the size in bytes from which payloads are compressed; 0 means never. See converter.CodecOptions.
 	CompressMin int
 	// Labels writes which parts of a value are sensitive beside it, sealed as it is, so that a codec server can mask them:
-	// see package labels. Nil: nothing is labelled.
+	// see docs/labels.md. Nil: nothing is labelled.
 	Labels *labels.Types
 }
 

@@ -60,71 +60,96 @@ func (l Labels) Encode() ([]byte, error) {
 
 // Parse reads the value of the metadata entry.
 func Parse(value []byte) (Labels, error) {
-	at := rawjson.Start(value, 0)
-	if len(value) > maxEncoded || !rawjson.Valid(value) || value[at] != '{' {
-		return nil, errForm
-	}
-	var labels Labels
-	version, ok := "", true
-	rawjson.Members(value, at, func(name []byte, at int) int {
-		end := rawjson.End(value, at)
-		switch {
-		case string(name) == `"v"` && version == "":
-			version = string(value[at:end])
-		case string(name) == `"labels"` && labels == nil && value[at] == '{':
-			var err error
-			labels, err = parseLabels(value, at)
-			ok = ok && err == nil
-		default:
-			ok = false
-		}
-		return end
-	})
-	if !ok || version != "1" || labels == nil {
-		return nil, errForm
+	labels := make(Labels)
+	err := Each(value, func(label, pointer string) { labels[label] = append(labels[label], pointer) })
+	if err != nil {
+		return nil, err
 	}
 	return labels, nil
 }
 
-// parseLabels reads the object at at. A label that is there twice has the pointers of both.
-func parseLabels(value []byte, at int) (labels Labels, err error) {
-	labels = make(Labels)
+// Each reads the value of the metadata entry and calls do for every pointer, in the order in which they stand there. When
+// it returns an error, what do was told is void.
+func Each(value []byte, do func(label, pointer string)) error {
+	at := rawjson.Start(value, 0)
+	if len(value) > maxEncoded || !rawjson.Valid(value) || value[at] != '{' {
+		return errForm
+	}
+	r := reader{value: value, text: string(value), do: do}
+	version, labels := false, false
 	rawjson.Members(value, at, func(name []byte, at int) int {
-		label := rawjson.Text(name)
-		pointers := labels[label]
-		if value[at] != '[' {
-			err = errForm
-			return rawjson.End(value, at)
-		}
-		end := rawjson.Elements(value, at, func(_, at int) int {
-			end := rawjson.End(value, at)
-			if value[at] != '"' {
-				err = errForm
-				return end
-			}
-			pointers = append(pointers, rawjson.Text(value[at:end]))
-			return end
-		})
-		labels[label] = pointers
-		if e := check(label, pointers); e != nil {
-			err = e
+		end := rawjson.End(value, at)
+		switch {
+		case string(name) == `"v"` && !version && string(value[at:end]) == "1":
+			version = true
+		case string(name) == `"labels"` && !labels && value[at] == '{':
+			labels = true
+			return rawjson.Members(value, at, r.label)
+		default:
+			r.err = errForm
 		}
 		return end
 	})
-	return labels, err
+	if r.err == nil && (!version || !labels) {
+		r.err = errForm
+	}
+	return r.err
+}
+
+// reader reads the members of "labels". A label that is there twice has the pointers of both.
+type reader struct {
+	value []byte
+	text  string // the same: what is read are parts of it
+	do    func(label, pointer string)
+	err   error
+}
+
+func (r *reader) label(name []byte, at int) int {
+	label := rawjson.Text(name)
+	if err := checkLabel(label); err != nil {
+		r.err = err
+	}
+	if r.value[at] != '[' {
+		r.err = errForm
+		return rawjson.End(r.value, at)
+	}
+	return rawjson.Elements(r.value, at, func(_, at int) int {
+		end := rawjson.End(r.value, at)
+		if r.value[at] != '"' {
+			r.err = errForm
+			return end
+		}
+		pointer := r.text[at+1 : end-1]
+		if strings.IndexByte(pointer, '\\') >= 0 {
+			pointer = rawjson.Text(r.value[at:end])
+		}
+		if err := checkPointer(pointer); err != nil {
+			r.err = err
+		} else {
+			r.do(label, pointer)
+		}
+		return end
+	})
 }
 
 // Names are the labels, sorted.
 func (l Labels) Names() []string { return slices.Sorted(maps.Keys(l)) }
 
 func check(name string, pointers []string) error {
-	if !CheckName(name) {
-		return fmt.Errorf("%w: %.70q is no label: use letters, digits, dashes, underscores and dots", ErrMalformed, name)
+	if err := checkLabel(name); err != nil {
+		return err
 	}
 	for _, p := range pointers {
-		if _, err := Tokens(p); err != nil {
+		if err := checkPointer(p); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func checkLabel(name string) error {
+	if !CheckName(name) {
+		return fmt.Errorf("%w: %.70q is no label: use letters, digits, dashes, underscores and dots", ErrMalformed, name)
 	}
 	return nil
 }
@@ -142,40 +167,41 @@ func CheckName(name string) bool {
 	return true
 }
 
-// Token is one step of a pointer: a name or index, or Every element or member.
-type Token struct {
-	Name  string
-	Every bool
-}
+// Every is the step of a pointer to all elements of an array, or all members of an object.
+const Every = "*"
 
-var unescaper = strings.NewReplacer("~0", "~", "~1", "/", "~2", "*")
-
-// Tokens are the steps of a pointer.
-func Tokens(pointer string) ([]Token, error) {
+// checkPointer: a name is written in one way only, so that pointers and names can be compared as they are.
+func checkPointer(pointer string) error {
 	if pointer == "" {
-		return nil, nil
+		return nil
 	}
 	if pointer[0] != '/' || !utf8.ValidString(pointer) {
-		return nil, fmt.Errorf(`%w: a pointer is "" or begins with a slash, and is UTF-8`, ErrMalformed)
+		return fmt.Errorf(`%w: a pointer is empty or begins with a slash, and is UTF-8`, ErrMalformed)
 	}
-	tokens := make([]Token, 0, strings.Count(pointer, "/"))
-	for token := range strings.SplitSeq(pointer[1:], "/") {
-		if token == "*" {
-			tokens = append(tokens, Token{Every: true})
-			continue
-		}
-		if escapes := strings.Count(token, "~"); escapes > 0 {
-			if escapes != strings.Count(token, "~0")+strings.Count(token, "~1")+strings.Count(token, "~2") {
-				return nil, fmt.Errorf("%w: in a pointer ~ is followed by 0, 1 or 2", ErrMalformed)
+	if strings.IndexByte(pointer, '~') < 0 && strings.IndexByte(pointer, '*') < 0 {
+		return nil
+	}
+	for i := 1; i < len(pointer); i++ {
+		switch end := i + 1; pointer[i] {
+		case '~':
+			if end == len(pointer) || pointer[end] < '0' || pointer[end] > '2' {
+				return fmt.Errorf("%w: in a pointer ~ is followed by 0, 1 or 2", ErrMalformed)
 			}
-			token = unescaper.Replace(token)
+		case '*':
+			if pointer[i-1] != '/' || end < len(pointer) && pointer[end] != '/' {
+				return fmt.Errorf("%w: in a pointer * stands alone: within a name it is written ~2", ErrMalformed)
+			}
 		}
-		tokens = append(tokens, Token{Name: token})
 	}
-	return tokens, nil
+	return nil
 }
 
 var escaper = strings.NewReplacer("~", "~0", "/", "~1", "*", "~2")
 
-// Step returns the pointer that leads from what pointer leads to on to its member or element name.
-func Step(pointer, name string) string { return pointer + "/" + escaper.Replace(name) }
+// Escape returns name as the step of a pointer.
+func Escape(name string) string {
+	if strings.ContainsAny(name, "~/*") {
+		return escaper.Replace(name)
+	}
+	return name
+}

@@ -30,21 +30,21 @@ func (s *shapes) ofMessage(d protoreflect.MessageDescriptor) *shape {
 	}
 	made := new(shape)
 	s.messages[d.FullName()] = made
-	if d.ParentFile().Package() == "google.protobuf" {
-		switch d.Name() {
-		case "Any", "Struct", "Value", "ListValue":
-			made.unknown = true
-		}
-		return made // others of them are strings and numbers, or hold no data
+	switch d.FullName() {
+	case "google.protobuf.Any", "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue":
+		made.unknown = true
+		return made
+	case "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask":
+		return made // strings, and no objects; the wrappers of single values have no labels either way
 	}
 	made.unknown = d.ExtensionRanges().Len() > 0
 	for i := range d.Fields().Len() {
 		f := d.Fields().Get(i)
 		labels, tagged := s.fields[f.FullName()]
-		m := member{step: Step("", f.JSONName()), labels: labels, tagged: tagged, shape: s.ofField(f)}
+		m := member{step: "/" + Escape(f.JSONName()), labels: labels, tagged: tagged, shape: s.ofField(f)}
 		made.members = append(made.members, m)
 		if name := f.TextName(); name != f.JSONName() {
-			m.step = Step("", name)
+			m.step = "/" + Escape(name)
 			made.members = append(made.members, m)
 		}
 	}
@@ -62,7 +62,7 @@ func (s *shapes) ofField(f protoreflect.FieldDescriptor) *shape {
 }
 
 func (s *shapes) each(f protoreflect.FieldDescriptor) *shape {
-	return &shape{members: []member{{step: "/*", every: true, shape: s.single(f)}}}
+	return &shape{members: []member{{step: "/" + Every, every: true, shape: s.single(f)}}}
 }
 
 func (s *shapes) single(f protoreflect.FieldDescriptor) *shape {

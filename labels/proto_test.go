@@ -9,9 +9,11 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // The messages are Temporal's own, because they are there: maps, lists, messages that hold themselves, both names of a field.
@@ -41,6 +43,8 @@ func TestLabelsOfMessagesFollowTheNamesOfProtojson(t *testing.T) {
 		{&structpb.Struct{}, Labels{"unknown": {""}}},
 		{struct{ V []*structpb.Value }{}, Labels{"unknown": {"/V/*"}}},
 		{&timestamppb.Timestamp{}, Labels{}},
+		{&descriptorpb.FieldOptions{}, Labels{"unknown": {""}}}, // extensions
+		{&wrapperspb.StringValue{}, Labels{}},
 		// An interface that is embedded is a message whose kind nobody knows.
 		{struct{ protoreflect.ProtoMessage }{}, Labels{"unknown": {""}}},
 		{oldMessage{}, Labels{"unknown": {""}}},

@@ -86,13 +86,13 @@ func (s *shapes) fill(made *shape, t reflect.Type) {
 		if t.Elem().Kind() == reflect.Uint8 {
 			made.opaque = made.opaque || t.Kind() == reflect.Slice // base64
 		}
-		made.members = []member{{step: "/*", every: true, shape: s.of(t.Elem(), false)}}
+		made.members = []member{{step: "/" + Every, every: true, shape: s.of(t.Elem(), false)}}
 	case reflect.Map:
 		made.key = s.of(t.Key(), false)
-		made.members = []member{{step: "/*", every: true, shape: s.of(t.Elem(), false)}}
+		made.members = []member{{step: "/" + Every, every: true, shape: s.of(t.Elem(), false)}}
 	case reflect.Struct:
 		for _, f := range fieldsOf(t) {
-			made.members = append(made.members, member{step: Step("", f.name), labels: f.labels, tagged: f.tagged, shape: s.of(f.typ, false)})
+			made.members = append(made.members, member{step: "/" + Escape(f.name), labels: f.labels, tagged: f.tagged, shape: s.of(f.typ, false)})
 		}
 	default:
 		made.unknown = true
