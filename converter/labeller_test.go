@@ -95,6 +95,19 @@ func TestLabelsAreSealedWithTheData(t *testing.T) {
 	}
 }
 
+// TestAValueWithLabelsIsConvertedAsWhatItHolds, and nil has nothing to label.
+func TestAValueWithLabelsIsConvertedAsWhatItHolds(t *testing.T) {
+	l := newLabeller(t, nil)
+	p, err := l.ToPayload(labels.Whole([]byte("x"), "phi"))
+	if err != nil || string(p.GetMetadata()["encoding"]) != "binary/plain" || string(p.GetMetadata()["signet-labels"]) != `{"v":1,"labels":{"phi":[""]}}` {
+		t.Errorf("%v, %v", p, err)
+	}
+	p, err = l.ToPayload((*patient)(nil))
+	if err != nil || len(p.GetMetadata()) != 1 {
+		t.Errorf("%v, %v", p, err)
+	}
+}
+
 func TestARawValueKeepsTheLabelsItHas(t *testing.T) {
 	dc, codec := labelling(t)
 	raw := &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain"), "signet-labels": []byte(`{"v":1,"labels":{"pci":["/a"]}}`)}, Data: []byte(`{"a":1}`)}
