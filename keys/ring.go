@@ -61,9 +61,11 @@ const (
 
 // RingOptions says what a [Ring] holds and how it keeps it fresh.
 type RingOptions struct {
-	// Keysets are the names of all keysets this process seals or opens with; at least one. No other is ever fetched,
-	// whatever a payload names.
+	// Keysets are the names of all keysets this process seals or opens with; at least one, unless there are Tenants. No
+	// other is ever fetched, whatever a payload names.
 	Keysets []string
+	// Tenants are keysets beside those, each held from its first use on.
+	Tenants Tenants
 	// RefreshInterval is how often each keyset is read again, give or take 10 %; 0 means one minute. Keep it well
 	// below the keysets' propagation delay, which is what a rotation waits for.
 	RefreshInterval time.Duration
@@ -79,7 +81,10 @@ type RingOptions struct {
 }
 
 func (o RingOptions) withDefaults() (RingOptions, error) {
-	if len(o.Keysets) == 0 {
+	if err := o.Tenants.check(); err != nil {
+		return o, err
+	}
+	if len(o.Keysets) == 0 && o.Tenants.Under == "" {
 		return o, errors.New("key ring: no keyset is named: name at least one, such as ns/payments")
 	}
 	for _, name := range o.Keysets {
@@ -96,6 +101,7 @@ func (o RingOptions) withDefaults() (RingOptions, error) {
 	setDefault(&o.RefreshInterval, DefaultRefreshInterval)
 	setDefault(&o.KeyWait, defaultKeyWait)
 	setDefault(&o.MinRefreshGap, defaultMinRefreshGap)
+	o.Tenants = o.Tenants.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -119,6 +125,7 @@ func setDefault(d *time.Duration, value time.Duration) {
 type Ring struct {
 	members map[string]*member // by name; never changed after NewRing
 	order   []*member
+	pool    *pool // of tenants' keysets; nil if there are none
 	watch   *watchers
 	closed  <-chan struct{}
 	close   context.CancelFunc
@@ -162,14 +169,18 @@ func NewRing(ctx context.Context, store Fetcher, kek Unwrapper, o RingOptions) (
 	for _, m := range r.order {
 		r.loops.Go(func() { m.run(life) })
 	}
+	if o.Tenants.Under != "" {
+		r.pool = newPool(store, kek, o, r.watch, r.closed)
+		r.pool.start(life, &r.loops)
+	}
 	return r, nil
 }
 
 // Primary returns the key that seals in the keyset, and its id. The error matches [ErrUnavailable].
 func (r *Ring) Primary(keyset string) (id uint32, aead tink.AEAD, err error) {
-	m := r.members[keyset]
-	if m == nil {
-		return 0, nil, notHeld(keyset)
+	m, err := r.member(keyset)
+	if err != nil {
+		return 0, nil, err
 	}
 	now := m.now.Load()
 	if now.sealer == nil {
@@ -183,9 +194,9 @@ func (r *Ring) Primary(keyset string) (id uint32, aead tink.AEAD, err error) {
 // who ask within [RingOptions.MinRefreshGap] of the last one are answered at once. The error matches [ErrUnavailable]
 // or [ErrDestroyed].
 func (r *Ring) Lookup(keyset string, id uint32) (tink.AEAD, error) {
-	m := r.members[keyset]
-	if m == nil {
-		return nil, notHeld(keyset)
+	m, err := r.member(keyset)
+	if err != nil {
+		return nil, err
 	}
 	if k := m.now.Load().keys[ID(id)]; k != nil && k.aead != nil {
 		return k.aead, nil
@@ -201,16 +212,25 @@ func (r *Ring) Refresh(ctx context.Context) error {
 		return errors.New("key ring: closed, it refreshes no more")
 	default:
 	}
-	errs := make([]error, len(r.order))
-	var refreshing errgroup.Group
-	refreshing.SetLimit(parallelLoads)
-	for i, m := range r.order {
-		refreshing.Go(func() error {
-			errs[i] = m.refresh(ctx)
+	refresh := make([]func(context.Context) error, 0, len(r.order))
+	for _, m := range r.order {
+		refresh = append(refresh, m.refresh)
+	}
+	return together(ctx, append(refresh, r.pool.refreshes()...))
+}
+
+// together calls all, some at the same time, and joins their errors: one must not hide the others.
+func together(ctx context.Context, all []func(context.Context) error) error {
+	errs := make([]error, len(all))
+	var group errgroup.Group
+	group.SetLimit(parallelLoads)
+	for i, do := range all {
+		group.Go(func() error {
+			errs[i] = do(ctx)
 			return nil
 		})
 	}
-	_ = refreshing.Wait() // the errors are in errs: one must not hide the others
+	_ = group.Wait()
 	return errors.Join(errs...)
 }
 
@@ -253,6 +273,7 @@ type member struct {
 	now  atomic.Pointer[snapshot]
 	busy chan struct{} // holds one token: one refresh at a time
 	asks chan *round   // from Lookup to the loop; at most one is under way
+	wake func()        // tells the pool that somebody asks; nil for a keyset that has a loop of its own
 
 	watch     *watchers
 	troubles  chan ID // from Lookup to the loop, which logs them

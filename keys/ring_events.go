@@ -41,7 +41,7 @@ func (m *member) note(ctx context.Context, err error) {
 	switch {
 	case err == nil && o.failures > 0:
 		m.o.Logger.InfoContext(ctx, "keyset refresh works again", "keyset", m.name, "failures", o.failures, "outage", now.Sub(o.begun).Round(time.Second))
-	case err != nil:
+	case err != nil && !m.gone(err):
 		m.o.Logger.WarnContext(ctx, "keyset refresh failed, keeping the last good keys", "keyset", m.name, "error", err)
 	}
 	if o.stale && !wasStale {

@@ -68,6 +68,9 @@ func (m *member) ask() *round {
 	m.asked = now
 	m.round = &round{deadline: now.Add(m.o.KeyWait), done: make(chan struct{})}
 	m.asks <- m.round // never blocks: there is one round at a time and the channel has room for it
+	if m.wake != nil {
+		m.wake()
+	}
 	return m.round
 }
 
@@ -92,14 +95,20 @@ func (m *member) run(ctx context.Context) {
 		} else {
 			failures = 0
 		}
-		if asked != nil {
-			m.mu.Lock()
-			m.round = nil
-			m.mu.Unlock()
-			close(asked.done)
-		}
+		m.answer(asked)
 		timer.Reset(m.delay(failures))
 	}
+}
+
+// answer ends a round, if there is one.
+func (m *member) answer(asked *round) {
+	if asked == nil {
+		return
+	}
+	m.mu.Lock()
+	m.round = nil
+	m.mu.Unlock()
+	close(asked.done)
 }
 
 // delay is the time until the next refresh: the interval give or take a tenth, so that processes started together do

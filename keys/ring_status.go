@@ -17,13 +17,14 @@ type KeysetStatus struct {
 	Error   string    // why the last refresh failed; empty after a good one
 }
 
-// Status returns one entry per keyset, in the order of [RingOptions.Keysets].
+// Status returns one entry per keyset, in the order of [RingOptions.Keysets], and then one for each tenant's keyset that
+// is held, by name.
 func (r *Ring) Status() []KeysetStatus {
 	all := make([]KeysetStatus, len(r.order))
 	for i, m := range r.order {
 		all[i] = m.status()
 	}
-	return all
+	return append(all, r.pool.status()...)
 }
 
 func (m *member) status() KeysetStatus {
