@@ -24,10 +24,12 @@ type Keys interface {
 	Lookup(keyset string, id uint32) (tink.AEAD, error)
 }
 
-// CodecOptions says what a codec seals with and what it accepts. Keyset and Scope are required.
+// CodecOptions says what a codec seals with and what it accepts. Keyset and Scope are required; with Tenants, Keyset is not.
 type CodecOptions struct {
 	// Keyset is the name of the keyset whose primary key seals. Payloads under it open.
 	Keyset string
+	// Tenants seals under a keyset for each tenant, and under Keyset only what belongs to none.
+	Tenants Tenants
 	// AcceptKeysets names other keysets whose payloads open as well.
 	AcceptKeysets []string
 	// Scope is sealed into every payload as "ns": the namespace, or a name of your own where namespaces are renamed.
@@ -53,7 +55,8 @@ type CodecOptions struct {
 // It always returns errors, also in workflows: use it through a [DataConverter] there.
 type Codec struct {
 	core     *core
-	workflow string       // the workflow id of the serialization context, "" where it has none
+	owner    owner
+	workflow string       // the workflow id that is sealed, "" where there is none
 	context  wire.Context // scope and workflow as they are sealed; nil if they cannot be
 }
 
@@ -73,6 +76,7 @@ type core struct {
 }
 
 type sealedID struct {
+	keyset  string
 	id      uint32
 	written wire.KeyID
 }
@@ -82,7 +86,13 @@ func NewCodec(keys Keys, options CodecOptions) (*Codec, error) {
 	if keys == nil {
 		return nil, errors.New("converter: no keys: give a keys.Ring")
 	}
-	options.AcceptKeysets = append(slices.Clone(options.AcceptKeysets), options.Keyset)
+	if err := options.Tenants.check(); err != nil {
+		return nil, err
+	}
+	options.AcceptKeysets = slices.Clone(options.AcceptKeysets)
+	if options.Keyset != "" || !options.Tenants.on() {
+		options.AcceptKeysets = append(options.AcceptKeysets, options.Keyset)
+	}
 	options.AcceptScopes = append(slices.Clone(options.AcceptScopes), options.Scope)
 	options.Legacy = slices.Clone(options.Legacy)
 	if slices.Contains(options.Legacy, nil) {
@@ -109,7 +119,18 @@ func NewCodec(keys Keys, options CodecOptions) (*Codec, error) {
 
 func (c *core) codec(workflow string) *Codec {
 	context, _ := wire.NewContext(c.options.Scope, workflow) // nil is found by Seal, which can return an error
-	return &Codec{core: c, workflow: workflow, context: context}
+	return &Codec{core: c, owner: c.ownerOf(workflow), workflow: workflow, context: context}
+}
+
+// unbound returns a codec that seals for no workflow in particular and opens what was sealed for any. The tenant stays.
+func (c *Codec) unbound() *Codec {
+	if c.workflow == "" {
+		return c
+	}
+	n := *c
+	n.workflow = ""
+	n.context, _ = wire.NewContext(c.core.options.Scope, "")
+	return &n
 }
 
 // WithSerializationContext returns a codec that seals for the context's workflow, and opens what was sealed for that
@@ -119,7 +140,7 @@ func (c *Codec) WithSerializationContext(sc sdk.SerializationContext) sdk.Payloa
 }
 
 func (c *Codec) forWorkflow(id string) *Codec {
-	if id == c.workflow {
+	if id == c.workflow && id == c.owner.workflow {
 		return c
 	}
 	return c.core.codec(id)

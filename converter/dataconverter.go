@@ -14,6 +14,7 @@ type DataConverter struct {
 	parent sdk.DataConverter
 	codec  *Codec
 	at     place
+	ctx    Valuer // who may say for which tenant this is; nil where nobody does or nobody asks
 }
 
 var (
@@ -59,7 +60,7 @@ func (d *DataConverter) WithWorkflowContext(ctx sdk.WorkflowContext) sdk.DataCon
 	if aware, ok := d.parent.(sdk.ContextAware); ok {
 		n.parent = aware.WithWorkflowContext(ctx)
 	}
-	n.at.said = inWorkflow
+	n.at.said, n.ctx = inWorkflow, d.asked(ctx)
 	if n.at.run != nil && n.at.run.ctx == nil {
 		n.at.run.ctx = ctx // the same for all that a run makes of this converter
 	}
@@ -72,8 +73,15 @@ func (d *DataConverter) WithContext(ctx context.Context) sdk.DataConverter {
 	if aware, ok := d.parent.(sdk.ContextAware); ok {
 		n.parent = aware.WithContext(ctx)
 	}
-	n.at.said = elsewhere
+	n.at.said, n.ctx = elsewhere, d.asked(ctx)
 	return &n
+}
+
+func (d *DataConverter) asked(ctx Valuer) Valuer {
+	if !d.codec.core.options.Tenants.on() {
+		return nil
+	}
+	return ctx
 }
 
 // ToPayload converts and seals one value. Where the SDK gives no context beside the serialization context, the payload
@@ -84,9 +92,9 @@ func (d *DataConverter) ToPayload(value any) (*commonpb.Payload, error) {
 	if err != nil || p == nil {
 		return nil, err
 	}
-	codec := d.codec
+	codec := d.codec.within(d.ctx)
 	if d.at.said == unsaid {
-		codec = codec.forWorkflow("")
+		codec = codec.unbound()
 	}
 	sealed, err := codec.Seal(p)
 	return sealed, d.at.raise(err)
@@ -98,7 +106,7 @@ func (d *DataConverter) ToPayloads(values ...any) (*commonpb.Payloads, error) {
 	if err != nil || ps == nil {
 		return nil, err
 	}
-	sealed, err := d.codec.Encode(ps.GetPayloads())
+	sealed, err := d.codec.within(d.ctx).Encode(ps.GetPayloads())
 	if err != nil {
 		return nil, d.at.raise(err)
 	}

@@ -18,6 +18,10 @@ var (
 	ErrMalformed = wire.ErrMalformed
 	// ErrNotSealed: a payload that is not sealed, where only sealed ones are accepted. Permanent.
 	ErrNotSealed = errors.New("payload is not sealed")
+	// ErrNoTenant: it is not known whose keyset has to seal, see [Tenants]. Permanent.
+	ErrNoTenant = errors.New("payload has no tenant")
+	// ErrTenantMismatch: what works for one tenant would seal into the workflow of another. Permanent.
+	ErrTenantMismatch = errors.New("tenants disagree")
 )
 
 // Error is every error this package makes. Its text names keysets, key ids and scopes, never anything that was sealed.
@@ -50,8 +54,8 @@ func (e *Error) Unwrap() []error {
 // Permanent reports whether a retry is pointless: true for every kind but [ErrKeyUnavailable].
 func (e *Error) Permanent() bool { return e.kind != ErrKeyUnavailable }
 
-// Reason returns the kind as a stable word: "not-authentic", "key-unavailable", "key-destroyed", "malformed" or
-// "not-sealed". Metrics, failure types and the codec server use it.
+// Reason returns the kind as a stable word: "not-authentic", "key-unavailable", "key-destroyed", "malformed",
+// "not-sealed", "no-tenant" or "tenant-mismatch". Metrics, failure types and the codec server use it.
 func (e *Error) Reason() string {
 	switch e.kind {
 	case ErrNotAuthentic:
@@ -62,6 +66,10 @@ func (e *Error) Reason() string {
 		return "key-destroyed"
 	case ErrNotSealed:
 		return "not-sealed"
+	case ErrNoTenant:
+		return "no-tenant"
+	case ErrTenantMismatch:
+		return "tenant-mismatch"
 	}
 	return "malformed"
 }

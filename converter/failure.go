@@ -143,7 +143,7 @@ func (f *FailureConverter) sealNode(node *failurepb.Failure) error {
 // from a workflow to whoever waits for it. Text and details that are not sealed are dropped, not refused: the server,
 // Nexus handlers and workers elsewhere write failures of their own, and those must not block a workflow.
 func (f *FailureConverter) openNode(node *failurepb.Failure) error {
-	codec := f.codec.forWorkflow("")
+	codec := f.codec.unbound()
 	if err := f.openText(node, codec); err != nil {
 		return err
 	}

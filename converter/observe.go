@@ -54,7 +54,7 @@ func (c *Codec) Seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 		observer.SealRefused(reason(err))
 	case sealed != p:
 		observer.Sealed(Operation{
-			Keyset: c.core.options.Keyset, Format: FormatV1,
+			Keyset: c.owner.keyset, Format: FormatV1,
 			Plain: len(p.GetData()), Sealed: len(sealed.GetData()), Took: time.Since(begun),
 		})
 	}
@@ -89,7 +89,7 @@ func reason(err error) string {
 
 // Reasons returns every word that [Error.Reason] has.
 func Reasons() []string {
-	kinds := []error{ErrNotAuthentic, ErrKeyUnavailable, ErrKeyDestroyed, ErrMalformed, ErrNotSealed}
+	kinds := []error{ErrNotAuthentic, ErrKeyUnavailable, ErrKeyDestroyed, ErrMalformed, ErrNotSealed, ErrNoTenant, ErrTenantMismatch}
 	words := make([]string, len(kinds))
 	for i, kind := range kinds {
 		words[i] = (&Error{kind: kind}).Reason()

@@ -35,15 +35,18 @@ func (c *Codec) seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 		return nil, &Error{kind: ErrMalformed, detail: "payload is nil"}
 	case wire.Sealed(p.GetMetadata()):
 		// Rare, so it may cost an opening: anybody can write the marks of a sealed payload around plaintext.
-		if _, err := c.forWorkflow("").open(p, new(Operation)); err != nil {
+		if _, err := c.unbound().open(p, new(Operation)); err != nil {
 			return nil, err
 		}
 		return p, nil
 	case wire.Exempt(p.GetMetadata()), c.core.options.InsecureSealNothing:
 		return p, nil
 	}
+	if c.owner.keyset == "" {
+		return nil, c.unowned()
+	}
 	k := c.core
-	id, aead, err := k.keys.Primary(k.options.Keyset)
+	id, aead, err := k.keys.Primary(c.owner.keyset)
 	if err != nil {
 		return nil, keyError(err)
 	}
@@ -64,19 +67,20 @@ func (c *Codec) seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 	return &commonpb.Payload{Metadata: header.Metadata(k.encoding), Data: data}, nil
 }
 
-// header joins what was written before: the context once per codec, the key id once per primary key.
+// header joins what was written before: the context once per codec, the key id once per primary key, as long as one
+// keyset seals.
 func (c *Codec) header(id uint32) (wire.Header, error) {
 	if c.context == nil {
 		_, err := wire.NewContext(c.core.options.Scope, c.workflow)
 		return wire.Header{}, err
 	}
 	last := c.core.keyID.Load()
-	if last == nil || last.id != id {
-		written, err := wire.NewKeyID(c.core.options.Keyset, id)
+	if last == nil || last.id != id || last.keyset != c.owner.keyset {
+		written, err := wire.NewKeyID(c.owner.keyset, id)
 		if err != nil {
 			return wire.Header{}, err
 		}
-		last = &sealedID{id, written}
+		last = &sealedID{c.owner.keyset, id, written}
 		c.core.keyID.Store(last)
 	}
 	return wire.Join(last.written, c.context), nil
@@ -136,8 +140,8 @@ func (c *Codec) check(outer wire.Outer) error {
 	if !slices.Contains(o.AcceptScopes, outer.Scope) {
 		return &Error{kind: ErrNotAuthentic, detail: fmt.Sprintf("sealed for scope %q, accepted are %q", outer.Scope, o.AcceptScopes)}
 	}
-	if !slices.Contains(o.AcceptKeysets, outer.Keyset) {
-		return &Error{kind: ErrNotAuthentic, detail: fmt.Sprintf("sealed under keyset %q, accepted are %q", outer.Keyset, o.AcceptKeysets)}
+	if !c.accepts(outer.Keyset) {
+		return &Error{kind: ErrNotAuthentic, detail: fmt.Sprintf("sealed under keyset %q, accepted are %q", outer.Keyset, c.accepted())}
 	}
 	if !sameWorkflow(outer.Workflow, c.workflow) {
 		return &Error{kind: ErrNotAuthentic, detail: fmt.Sprintf("sealed for workflow %q, found in workflow %q", outer.Workflow, c.workflow)}
