@@ -42,11 +42,12 @@ const (
 // SDK's handlers look a metric up or make it, which is too slow for every payload. What the handler's own counters do is
 // theirs; the SDK calls them on the same goroutines.
 type meter struct {
-	sealed   client.MetricsCounter
+	sealed   map[string]client.MetricsCounter // by keyset
 	opened   map[openedAs]client.MetricsCounter
 	seal     flow
 	open     flow
 	withheld map[string]client.MetricsCounter // by reason
+	tenants  string                           // stands for every tenant's keyset: a metric for each would be too many
 }
 
 // openedAs are the tags of metricOpened.
@@ -64,7 +65,7 @@ var _ converter.Observer = (*meter)(nil)
 func newMeter(handler client.MetricsHandler, namespace string, o converter.CodecOptions) *meter {
 	handler = handler.WithTags(map[string]string{"namespace": namespace})
 	m := &meter{
-		sealed:   with(handler, "keyset", o.Keyset).Counter(metricSealed),
+		sealed:   make(map[string]client.MetricsCounter),
 		opened:   make(map[openedAs]client.MetricsCounter),
 		seal:     newFlow(handler, sealing),
 		open:     newFlow(handler, opening),
@@ -73,6 +74,14 @@ func newMeter(handler client.MetricsHandler, namespace string, o converter.Codec
 	known := []openedAs{{none, other}}
 	for _, keyset := range keysetsOf(o) {
 		known = append(known, openedAs{keyset, converter.FormatV1})
+	}
+	if o.Tenants.Under != "" {
+		m.tenants = o.Tenants.Under + "*"
+		known = append(known, openedAs{m.tenants, converter.FormatV1})
+		m.sealed[m.tenants] = with(handler, "keyset", m.tenants).Counter(metricSealed)
+	}
+	if o.Keyset != "" {
+		m.sealed[o.Keyset] = with(handler, "keyset", o.Keyset).Counter(metricSealed)
 	}
 	if len(o.Legacy) > 0 {
 		known = append(known, openedAs{none, converter.FormatLegacy})
@@ -112,6 +121,9 @@ func with(handler client.MetricsHandler, tags ...string) client.MetricsHandler {
 }
 
 func keysetsOf(o converter.CodecOptions) []string {
+	if o.Keyset == "" {
+		return o.AcceptKeysets
+	}
 	return append([]string{o.Keyset}, o.AcceptKeysets...)
 }
 
@@ -123,7 +135,13 @@ func (f *flow) passed(o converter.Operation) {
 
 // Sealed implements converter.Observer, as do the methods below.
 func (m *meter) Sealed(o converter.Operation) {
-	m.sealed.Inc(1)
+	counter, ok := m.sealed[o.Keyset]
+	if !ok {
+		counter, ok = m.sealed[m.tenants]
+	}
+	if ok {
+		counter.Inc(1)
+	}
 	m.seal.passed(o)
 }
 
@@ -133,6 +151,10 @@ func (m *meter) Opened(o converter.Operation) {
 		as.keyset = none
 	}
 	counter, ok := m.opened[as]
+	if !ok && as.format == converter.FormatV1 {
+		as.keyset = m.tenants
+		counter, ok = m.opened[as]
+	}
 	if !ok {
 		counter = m.opened[openedAs{none, other}]
 	}

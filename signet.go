@@ -46,6 +46,10 @@ type Options struct {
 	Keyset string
 	// AcceptKeysets names other keysets whose payloads open. The ring must hold them.
 	AcceptKeysets []string
+	// Tenants seals the payloads of each tenant's workflows under a keyset of the tenant's own, and only what belongs to
+	// nobody under Keyset, which then has no default: without one such payloads are refused. The ring must hold the keysets,
+	// see keys.RingOptions.Tenants. docs/tenants.md has the whole story.
+	Tenants converter.Tenants
 	// Legacy opens payloads of the codecs that were used before: for the time of a migration. They are asked in this
 	// order, before AllowPlaintext is considered. Package converter/legacy has decoders.
 	Legacy []converter.Legacy
@@ -158,13 +162,8 @@ func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions,
 	if p.options.InsecureSealNothing {
 		return next(ctx, o)
 	}
-	probe, err := o.ClientOptions.DataConverter.ToPayload("probe")
-	if err != nil {
-		return fmt.Errorf("signet: the data converter cannot seal: %w", err)
-	}
-	failure := o.ClientOptions.FailureConverter.ErrorToFailure(errors.New("probe"))
-	if !wire.Sealed(probe.GetMetadata()) || !wire.Sealed(failure.GetEncodedAttributes().GetMetadata()) {
-		return errUndone
+	if err := seals(o.ClientOptions.DataConverter, o.ClientOptions.FailureConverter); err != nil {
+		return err
 	}
 	if o.FromExisting == nil && !slices.Contains(o.ClientOptions.ConnectionOptions.DialOptions, p.dial) {
 		return errUndone
@@ -173,6 +172,27 @@ func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions,
 		return errors.New("signet: the existing client's connection has no guard against unsealed requests: give the plugin to that client as well, or set signet.Options.AllowUnsealedRequests")
 	}
 	return next(ctx, o)
+}
+
+// seals finds out by a probe whether two converters seal. With a keyset for each tenant and none for a probe, which is
+// nobody's, they must be signet's own.
+func seals(dc sdk.DataConverter, fc sdk.FailureConverter) error {
+	probe, err := dc.ToPayload("probe")
+	if errors.Is(err, converter.ErrNoTenant) {
+		_, ours := dc.(*converter.DataConverter)
+		if _, both := fc.(*converter.FailureConverter); ours && both {
+			return nil
+		}
+		return errUndone
+	}
+	if err != nil {
+		return fmt.Errorf("signet: the data converter cannot seal: %w", err)
+	}
+	failure := fc.ErrorToFailure(errors.New("probe"))
+	if !wire.Sealed(probe.GetMetadata()) || !wire.Sealed(failure.GetEncodedAttributes().GetMetadata()) {
+		return errUndone
+	}
+	return nil
 }
 
 var errUndone = errors.New("signet: a plugin after signet replaced or wrapped the data converter, the failure converter, the dial options, the context propagators or the interceptors: put signet last in client.Options.Plugins")
@@ -194,6 +214,10 @@ func (p *Plugin) ConfigureWorker(_ context.Context, o worker.PluginConfigureWork
 func (p *Plugin) ConfigureWorkflowReplayer(_ context.Context, o worker.PluginConfigureWorkflowReplayerOptions) error {
 	if p.options.Scope == "" {
 		return errors.New("signet: a replayer does not know the namespace of a history: set signet.Options.Scope to it")
+	}
+	p, err := p.replaying()
+	if err != nil {
+		return err
 	}
 	dc, fc, err := p.converters("", o.WorkflowReplayerOptions.DataConverter, o.WorkflowReplayerOptions.FailureConverter, nil)
 	if err != nil {
@@ -223,7 +247,7 @@ func (p *Plugin) failures(namespace string) (*converter.FailureConverter, error)
 
 func (p *Plugin) codecOptions(namespace string) converter.CodecOptions {
 	options := converter.CodecOptions{
-		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets,
+		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets, Tenants: p.options.Tenants,
 		Scope: p.options.Scope, AcceptScopes: p.options.AcceptScopes,
 		AllowPlaintext: p.options.AllowPlaintext, CompressMin: p.options.CompressMin,
 		Legacy: p.options.Legacy, InsecureSealNothing: p.options.InsecureSealNothing,
@@ -231,7 +255,7 @@ func (p *Plugin) codecOptions(namespace string) converter.CodecOptions {
 	if options.Scope == "" {
 		options.Scope = namespace
 	}
-	if options.Keyset == "" {
+	if options.Keyset == "" && options.Tenants.Under == "" {
 		options.Keyset = "ns/" + options.Scope
 	}
 	return options
@@ -252,8 +276,10 @@ func (p *Plugin) converters(namespace string, dc sdk.DataConverter, fc sdk.Failu
 			return nil, nil, fmt.Errorf("signet: %w", err)
 		}
 	}
-	if _, _, err := p.keys.Primary(options.Keyset); err != nil {
-		return nil, nil, fmt.Errorf("signet: nothing can be sealed for %q: %w", options.Scope, err)
+	if options.Keyset != "" {
+		if _, _, err := p.keys.Primary(options.Keyset); err != nil {
+			return nil, nil, fmt.Errorf("signet: nothing can be sealed for %q: %w", options.Scope, err)
+		}
 	}
 	sealing, err := converter.NewDataConverter(dc, codec)
 	if err != nil {

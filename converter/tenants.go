@@ -58,7 +58,7 @@ func (t *Tenants) check() error {
 // of returns the tenant of a workflow and the tenant's keyset, both "" for nobody's.
 func (t *Tenants) of(scope, id string) (tenant, keyset string, err error) {
 	if t.Of != nil {
-		tenant, err = t.Of(scope, unscheduled(id))
+		tenant, err = t.Of(scope, wire.Unscheduled(id))
 	} else if before, _, found := strings.Cut(id, "/"); found {
 		tenant = before
 	}
