@@ -160,7 +160,8 @@ func TestAFloodOfUnknownKeysDoesNotReachTheIssuer(t *testing.T) {
 	p := newIDP(t)
 	h := newEdge(t, verify.EdgeOptions{}, p.issuer()).Handler(http.NotFoundHandler())
 	_, rest, _ := strings.Cut(p.sign(p.claims()), ".")
-	for n := range 10_000 {
+	start := time.Now()
+	for n := range 2_000 { // package jwks has the test with ten thousand, over minutes
 		header := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"RS256","typ":"JWT","kid":"k-%d"}`, n))
 		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
 		r.Header = bearing(header + "." + rest)
@@ -168,7 +169,8 @@ func TestAFloodOfUnknownKeysDoesNotReachTheIssuer(t *testing.T) {
 			t.Fatalf("got %d", w.Code)
 		}
 	}
-	if n := p.fetches.Load(); n > 3 { // one of them is the discovery document
-		t.Errorf("the issuer was asked %d times", n)
+	most := 2 + int32(time.Since(start)/(30*time.Second)) // the discovery document, the keys, and these again
+	if n := p.fetches.Load(); n > most {
+		t.Errorf("the issuer was asked %d times, want at most %d", n, most)
 	}
 }
