@@ -37,10 +37,13 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 			b.close()
 		}
 	}()
-	if b.audit, err = openAudit(c.Audit, stdout); err != nil {
+	if b.audit, err = openAudit(c.Audit, stdout, log); err != nil {
 		return nil, err
 	}
-	b.closers = append(b.closers, func() { _ = b.audit.Close() }) // every record is fsynced already
+	b.closers = append(b.closers, func() {
+		_ = b.audit.Close() // every record is fsynced already
+		logHead(log, "closed", c.Audit.File, b.audit.Head())
+	})
 	verifier, err := verify.New(ctx, c.issuers...)
 	if err != nil {
 		return nil, err
@@ -69,15 +72,30 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 	return b, nil
 }
 
-func openAudit(c auditConfig, stdout io.Writer) (*audit.Log, error) {
+// defaultMaxFile is the size above which an audit file is rotated.
+const defaultMaxFile = 100 << 20
+
+// openAudit logs where the chain stands, so that a log that is kept elsewhere can tell whether its end was removed.
+func openAudit(c auditConfig, stdout io.Writer, log *slog.Logger) (*audit.Log, error) {
 	if c.Stdout {
 		return audit.New(stdout), nil
 	}
-	l, err := audit.OpenFile(c.File)
+	o := audit.FileOptions{MaxSize: c.MaxFileBytes, OnRotate: func(file string, last audit.Head) {
+		logHead(log, "rotated", file, last)
+	}}
+	if o.MaxSize == 0 {
+		o.MaxSize = defaultMaxFile
+	}
+	l, err := audit.OpenFile(c.File, o)
 	if err != nil {
 		return nil, fmt.Errorf("audit.file: %w: its directory must exist and be writable", err)
 	}
+	logHead(log, "opened", c.File, l.Head())
 	return l, nil
+}
+
+func logHead(log *slog.Logger, what, file string, head audit.Head) {
+	log.Info("audit log", "event", what, "file", file, "seq", head.Seq, "hash", head.Hash)
 }
 
 func (b *built) loadKeys(ctx context.Context, c *loaded, log *slog.Logger) error {

@@ -125,11 +125,14 @@ type corsConfig struct {
 	AllowCredentials bool `yaml:"allowCredentials"`
 }
 
-// auditConfig is exactly one of the two. When it cannot be written, nothing is decoded.
+// auditConfig is exactly one of file and stdout. When it cannot be written, nothing is decoded.
 type auditConfig struct {
-	// File is appended to, one JSON object per payload, with an fsync before the answer leaves. It may be renamed while
-	// the server runs.
+	// File is appended to, one JSON object per payload, with an fsync before the answer leaves. It has one writer: each
+	// server needs a file of its own. It may be renamed while the server runs. docs/spec/audit-v1.md has the format.
 	File string `yaml:"file"`
+	// MaxFileBytes is the size above which the file is renamed, to <file>.<number of its last record>, and another one
+	// begun. Nothing is ever deleted. Default 104857600 (100 MiB).
+	MaxFileBytes int64 `yaml:"maxFileBytes"`
 	// Stdout writes the same to standard output. Logs go to standard error.
 	Stdout bool `yaml:"stdout"`
 }

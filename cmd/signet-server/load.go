@@ -204,6 +204,10 @@ func (c *loaded) checkRest() error {
 		return errors.New("audit: audit.file or audit.stdout is required: without a record nothing is decoded")
 	case c.Audit.File != "" && c.Audit.Stdout:
 		return errors.New("audit: audit.file and audit.stdout exclude each other")
+	case c.Audit.MaxFileBytes < 0:
+		return errors.New("audit.maxFileBytes: it must be positive")
+	case c.Audit.MaxFileBytes > 0 && c.Audit.Stdout:
+		return errors.New("audit.maxFileBytes: it is for audit.file, and standard output is not a file that this server rotates")
 	case c.Limits.MaxBodyBytes < 0:
 		return errors.New("limits.maxBodyBytes: it must be positive")
 	case c.Limits.MaxPayloads < 0:

@@ -21,6 +21,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 type cli struct {
 	Serve  serveCmd  `cmd:"" default:"withargs" help:"Serve the codec protocol until SIGTERM or SIGINT. This is what happens without a command."`
 	Config configCmd `cmd:"" help:"Look at the configuration."`
+	Audit  auditCmd  `cmd:"" help:"Look at the audit log."`
 }
 
 type configFlag struct {

@@ -17,6 +17,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +49,10 @@ func TestScripts(t *testing.T) {
 			"keyset": cmdKeyset, "sealed": cmdSealed, "idp": cmdIDP, "token": cmdToken, "certificate": cmdCertificate,
 			"port": cmdPort, "take": cmdTake, "waitready": cmdWaitReady, "post": cmdPost, "get": cmdGet,
 			"envsubst": cmdEnvsubst, "change": cmdChange, "terminate": cmdTerminate,
+			"smalldisk": cmdSmallDisk, "empty": cmdEmpty,
+		},
+		Condition: func(cond string) (bool, error) {
+			return cond == "root" && runtime.GOOS == "linux" && os.Getuid() == 0, nil
 		},
 		RequireExplicitExec: true,
 	})
@@ -233,4 +240,18 @@ func printReply(ts *testscript.TestScript, resp *http.Response) {
 	}
 	_, err = ts.Stdout().Write([]byte(out.String()))
 	check(ts, err)
+}
+
+// smalldisk DIR makes a file system that is full but for one page of 4096 bytes.
+func cmdSmallDisk(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	check(ts, os.Mkdir(dir, 0o700))
+	check(ts, exec.Command("mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", dir).Run())
+	ts.Defer(func() { _ = exec.Command("umount", dir).Run() })
+	check(ts, os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 12<<10), 0o600))
+}
+
+// empty DIR makes room in a disk of smalldisk.
+func cmdEmpty(ts *testscript.TestScript, _ bool, args []string) {
+	check(ts, os.Remove(filepath.Join(ts.MkAbs(args[0]), "filler")))
 }

@@ -38,7 +38,7 @@ func TestReadinessFollowsTheAuditLogAndTheStopAndReportsTheKeys(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	log, err := audit.OpenFile(filepath.Join(dir, "audit.jsonl"))
+	log, err := audit.OpenFile(filepath.Join(dir, "audit.jsonl"), audit.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

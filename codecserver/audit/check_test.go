@@ -33,7 +33,7 @@ func (d *disk) Write(p []byte) (int, error) {
 func TestAHealedDiskBecomesReadyByItselfAndAFullOneDoesNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	synctest.Test(t, func(t *testing.T) {
-		l, err := OpenFile(path)
+		l, err := OpenFile(path, FileOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func TestAFileThatComesBackIsOpenedByTheCheckItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		l, err := OpenFile(filepath.Join(dir, "audit.jsonl"))
+		l, err := OpenFile(filepath.Join(dir, "audit.jsonl"), FileOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

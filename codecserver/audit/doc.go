@@ -3,7 +3,11 @@
 //
 // One record per payload, not per request, because the question an auditor asks is "who has seen the data of this
 // workflow", and the answer must not depend on how a client batches. All records of a request go out in one write and
-// one fsync, before any plaintext leaves; a [Log] that cannot write returns an error and its caller shows nothing.
+// one fsync, before any plaintext leaves; requests that wait for the disk at the same time share both. A [Log] that
+// cannot write returns an error and its caller shows nothing.
+//
+// Every record carries its number, the hash of the record before it and its own: docs/spec/audit-v1.md has the format,
+// and [Verifier] finds what was removed, changed, moved or cut. The chain goes on through rotation and restarts.
 //
 // A line that a full disk or a crash has cut short, and one of nothing but spaces, which [Log.Check] writes to see
 // whether a disk has healed, is no record. Characters that would steer a terminal are escaped.

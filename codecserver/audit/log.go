@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -20,54 +18,93 @@ const (
 
 // Log writes records. It is safe for concurrent use.
 type Log struct {
-	path string // "" when the writer is the caller's
+	path    string // "" when the writer is the caller's
+	options FileOptions
 
-	mu   sync.Mutex
+	joining sync.Mutex // guards open
+	open    *batch     // what the next write takes along; nil: nothing
+
+	mu   sync.Mutex // held by who writes; guards the rest
 	w    io.Writer
-	file *os.File  // nil when the writer is the caller's
+	file *os.File // nil when the writer is the caller's
+	size int64    // of the file
+	head Head
 	torn bool      // the last line may be incomplete: begin a new one
+	cut  bool      // a line since the last record is cut short: the next record says so
 	err  error     // why the last write failed
 	lost int       // bytes of that write
 	at   time.Time // when it, or the last try of Check, failed
 }
 
-// New writes to w, one Write per request and nothing else: for standard output, a pipe, a test. Whether a line is
-// durable when Write returns is up to w. The caller keeps w and closes it after the last Write.
-func New(w io.Writer) *Log { return &Log{w: w} }
-
-// OpenFile appends to the file at path, which it makes with mode 0600 if there is none. Each write is followed by an
-// fsync. When the file has been renamed or removed, as log rotation does, the next write makes a new one.
-func OpenFile(path string) (*Log, error) {
-	l := &Log{path: path}
-	if err := l.open(); err != nil {
-		return nil, err
-	}
-	return l, nil
+// batch is the records that go out in one write.
+type batch struct {
+	bodies [][]byte
+	done   bool
+	err    error
 }
 
-// Write appends all records or reports an error. After an error the records may be there in part, never in full, and
-// the next Write starts on a line of its own. No records is no write and no error.
+// New writes to w, at most one Write per request and nothing else: for standard output, a pipe, a test. Whether a line
+// is durable when Write returns is up to w. The caller keeps w and closes it after the last Write. The chain begins
+// with record 1.
+func New(w io.Writer) *Log { return &Log{w: w} }
+
+// Write appends all records or reports an error. After an error the records may be there, in part or in full, and the
+// next Write starts on a line of its own. No records is no write and no error.
+//
+// Requests that come while another one is being written wait and then go out together, in one write and one fsync.
 func (l *Log) Write(_ context.Context, records ...Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	var lines bytes.Buffer
-	enc := json.NewEncoder(&lines)
-	enc.SetEscapeHTML(false)
-	now := time.Now().UTC()
-	for _, r := range records {
-		r.Time = now
-		if err := enc.Encode(r); err != nil {
-			return fmt.Errorf("writing an audit record: %w", err)
-		}
+	bodies, err := encode(records)
+	if err != nil {
+		return err
 	}
+	b := l.join(bodies)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line := escape(lines.Bytes())
-	if l.err = l.append(line); l.err != nil {
-		l.lost, l.at = len(line), time.Now()
+	if !b.done {
+		l.joining.Lock()
+		l.open = nil
+		l.joining.Unlock()
+		b.err, b.done = l.append(b.bodies), true
 	}
-	return l.err
+	return b.err
+}
+
+// join adds records to what the next write takes along.
+func (l *Log) join(bodies [][]byte) *batch {
+	l.joining.Lock()
+	defer l.joining.Unlock()
+	if l.open == nil {
+		l.open = &batch{}
+	}
+	l.open.bodies = append(l.open.bodies, bodies...)
+	return l.open
+}
+
+func encode(records []Record) ([][]byte, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	now := time.Now().UTC()
+	bodies := make([][]byte, 0, len(records))
+	for _, r := range records {
+		r.Time = now
+		text.Reset()
+		if err := enc.Encode(r); err != nil {
+			return nil, fmt.Errorf("writing an audit record: %w", err)
+		}
+		bodies = append(bodies, bytes.Clone(escape(bytes.TrimSuffix(text.Bytes(), []byte("\n")))))
+	}
+	return bodies, nil
+}
+
+// Head returns the last record that was written.
+func (l *Log) Head() Head {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
 }
 
 // Check reports whether the log could be written: nil, or why the last Write failed, or what has become of the file.
@@ -104,7 +141,8 @@ func (l *Log) try() error {
 	if err := l.file.Sync(); err != nil {
 		return fmt.Errorf("writing the audit log: %w", err)
 	}
-	return l.put(append(bytes.Repeat([]byte(" "), l.lost), '\n'))
+	_, err := l.put(append(bytes.Repeat([]byte(" "), l.lost), '\n'))
+	return err
 }
 
 // Close closes the file that [OpenFile] opened. Writes after it fail.
@@ -117,87 +155,62 @@ func (l *Log) Close() error {
 	return l.file.Close()
 }
 
-func (l *Log) append(lines []byte) error {
-	if err := l.followRotation(); err != nil {
-		return err
+func (l *Log) append(bodies [][]byte) error {
+	if l.err = l.write(bodies); l.err != nil {
+		l.at, l.lost = time.Now(), 0
+		for _, body := range bodies {
+			l.lost += len(body) + linkSize
+		}
 	}
-	if l.torn {
-		lines = append([]byte("\n"), lines...)
-	}
-	return l.put(lines)
+	return l.err
 }
 
-func (l *Log) put(lines []byte) error {
+// write puts the records behind each other. Of a write that fails, those records count that have come out whole.
+func (l *Log) write(bodies [][]byte) error {
+	if err := l.makeRoom(); err != nil {
+		return err
+	}
+	var lines []byte
+	if l.torn {
+		lines = append(lines, '\n')
+	}
+	begin := len(lines)
+	heads, ends := make([]Head, len(bodies)), make([]int, len(bodies))
+	head, cut := l.head, l.cut
+	for i, body := range bodies {
+		var line []byte
+		line, head = head.link(body, cut)
+		lines = append(lines, line...)
+		heads[i], ends[i], cut = head, len(lines), false
+		lines = append(lines, '\n')
+	}
+	n, err := l.put(lines)
+	for i, end := range ends {
+		if end > n {
+			l.cut = l.cut || l.torn && n > begin
+			break
+		}
+		l.head, l.cut, begin = heads[i], false, end+1
+	}
+	return err
+}
+
+// put writes and makes durable. It returns how many bytes have gone out.
+func (l *Log) put(lines []byte) (int, error) {
 	n, err := l.w.Write(lines)
+	n = max(0, min(n, len(lines)))
 	if err == nil && n < len(lines) {
 		err = io.ErrShortWrite
 	}
 	if err == nil && l.file != nil {
 		err = l.file.Sync()
 	}
-	l.torn = err != nil
-	if err != nil {
-		return fmt.Errorf("writing the audit log: %w", err)
-	}
-	return nil
-}
-
-// followRotation opens the file anew when path no longer leads to the file that is open: writing on would put the
-// records where nobody looks for them.
-func (l *Log) followRotation() error {
-	if l.file == nil {
-		return nil
-	}
-	is, err := l.file.Stat()
-	if err != nil {
-		return fmt.Errorf("audit log %s: %w", l.path, err)
-	}
-	named, err := os.Stat(l.path)
-	if err == nil && os.SameFile(is, named) {
-		return nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("audit log %s: %w", l.path, err)
-	}
-	old := l.file
-	if err := l.open(); err != nil {
-		return err
-	}
-	return old.Close()
-}
-
-func (l *Log) open() error {
-	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("opening the audit log: %w", err)
-	}
-	torn, err := endsInsideALine(f)
-	if err == nil {
-		err = syncDir(filepath.Dir(l.path))
+	l.size += int64(n)
+	if n > 0 {
+		l.torn = lines[n-1] != '\n'
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("opening the audit log %s: %w", l.path, err), f.Close())
+		return n, fmt.Errorf("writing the audit log: %w", err)
 	}
-	l.file, l.w, l.torn = f, f, torn
-	return nil
-}
-
-// endsInsideALine: a crash or a full disk has cut the last line short.
-func endsInsideALine(f *os.File) (bool, error) {
-	info, err := f.Stat()
-	if err != nil || info.Size() == 0 || !info.Mode().IsRegular() {
-		return false, err
-	}
-	last := make([]byte, 1)
-	_, err = f.ReadAt(last, info.Size()-1)
-	return last[0] != '\n', err
-}
-
-// syncDir makes the file's name durable, not only its content.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return n, nil
 }

@@ -47,7 +47,12 @@ func TestARecordIsOneLineOfTheDocumentedMembers(t *testing.T) {
 	if err != nil || time.Since(at) > time.Minute || !strings.HasSuffix(got["time"].(string), "Z") {
 		t.Errorf("time %v is not now in UTC", got["time"])
 	}
-	delete(got, "time")
+	if got["seq"] != 1.0 || got["prev"] != strings.Repeat("0", 64) || len(got["hash"].(string)) != 64 {
+		t.Errorf("seq %v, prev %v, hash %v; want those of a first record", got["seq"], got["prev"], got["hash"])
+	}
+	for _, member := range []string{"seq", "prev", "hash", "time"} {
+		delete(got, member)
+	}
 	want := map[string]any{"requestId": "r1", "action": "decode", "decision": "allow", "rule": "oncall", "issuer": "https://i",
 		"subject": "u1", "email": "a@b", "payload": 1.0, "payloads": 2.0, "namespace": "payments", "workflow": "order\n17<&>",
 		"key": "ns/payments/0000002a", "client": "192.0.2.1", "agent": "browser"}
@@ -81,7 +86,7 @@ func TestWhatNobodyAuthenticatedStandsUnderClaimed(t *testing.T) {
 func TestAFileIsPrivateAppendedToAndKeptOnReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	for _, id := range []string{"r1", "r2"} {
-		l, err := audit.OpenFile(path)
+		l, err := audit.OpenFile(path, audit.FileOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +113,7 @@ func TestALineThatACrashCutShortDoesNotSwallowTheNext(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"requestId":"cu`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := audit.OpenFile(path)
+	l, err := audit.OpenFile(path, audit.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +121,7 @@ func TestALineThatACrashCutShortDoesNotSwallowTheNext(t *testing.T) {
 	if err := l.Write(t.Context(), audit.Record{RequestID: "r1"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := lines(t, path); len(got) != 2 || !strings.HasPrefix(got[1], `{"time"`) {
+	if got := lines(t, path); len(got) != 2 || !strings.HasPrefix(got[1], `{"seq":1,`) {
 		t.Errorf("lines %q, want the cut one and a whole one", got)
 	}
 }
@@ -170,7 +175,7 @@ func TestAShortWriteIsAnError(t *testing.T) {
 func TestARotatedFileIsFollowed(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "audit.jsonl")
-	l, err := audit.OpenFile(path)
+	l, err := audit.OpenFile(path, audit.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +217,7 @@ func TestARotatedFileIsFollowed(t *testing.T) {
 
 func TestRecordsOfConcurrentRequestsDoNotMix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	l, err := audit.OpenFile(path)
+	l, err := audit.OpenFile(path, audit.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +246,7 @@ func TestRecordsOfConcurrentRequestsDoNotMix(t *testing.T) {
 
 func TestAnUnwritableFileIsAnErrorThatNamesIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "no", "such", "audit.jsonl")
-	if l, err := audit.OpenFile(path); err == nil || l != nil || !strings.Contains(err.Error(), path) {
+	if l, err := audit.OpenFile(path, audit.FileOptions{}); err == nil || l != nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("OpenFile = %v, %v; want an error that names %s", l, err, path)
 	}
 }

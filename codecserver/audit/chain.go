@@ -1,0 +1,84 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Head is where a chain ends: its last record. The zero Head is a chain without records. Who notes a head elsewhere can
+// tell later that nothing up to it was removed or written anew.
+type Head struct {
+	Seq  uint64 // number of the record, from 1
+	Hash string // hex SHA-256 of the record
+}
+
+const (
+	hashMember = `,"hash":"`
+	hashTail   = len(hashMember) + 2*sha256.Size + len(`"}`)
+	linkSize   = 240 // more than the chain adds to a record
+)
+
+// before is what the first record of a chain has in place of the hash of a record before it.
+var before = strings.Repeat("0", 2*sha256.Size)
+
+// link returns the line of the next record and the head that it makes. body is the record as a JSON object that is not
+// empty. cut says that the lines since the last record are cut short.
+func (h Head) link(body []byte, cut bool) ([]byte, Head) {
+	prev := h.Hash
+	if h.Seq == 0 {
+		prev = before
+	}
+	line := make([]byte, 0, len(body)+linkSize)
+	line = append(line, `{"seq":`...)
+	line = strconv.AppendUint(line, h.Seq+1, 10)
+	line = append(line, `,"prev":"`...)
+	line = append(line, prev...)
+	line = append(line, `",`...)
+	if cut {
+		line = append(line, `"cut":true,`...)
+	}
+	line = append(line, body[1:len(body)-1]...)
+	hash := hashOf(line)
+	line = append(line, hashMember...)
+	line = append(line, hash...)
+	return append(line, `"}`...), Head{h.Seq + 1, hash}
+}
+
+// hashOf is the hash of a record, from its line up to the member "hash".
+func hashOf(line []byte) string {
+	sum := sha256.Sum256(line)
+	return hex.EncodeToString(sum[:])
+}
+
+// entry is what a line says about its place in the chain.
+type entry struct {
+	Head
+	prev    string
+	cut     bool
+	changed bool // the hash is not that of the line
+}
+
+var errNoRecord = errors.New("not a record")
+
+// parse reads a line without its end. A line that is cut short is not a record.
+func parse(line []byte) (entry, error) {
+	at := len(line) - hashTail
+	if at < 0 || !bytes.HasPrefix(line[at:], []byte(hashMember)) {
+		return entry{}, errNoRecord
+	}
+	var says struct {
+		Seq  uint64 `json:"seq"`
+		Prev string `json:"prev"`
+		Cut  bool   `json:"cut"`
+		Hash string `json:"hash"`
+	}
+	if json.Unmarshal(line, &says) != nil || says.Seq == 0 {
+		return entry{}, errNoRecord
+	}
+	return entry{Head{says.Seq, says.Hash}, says.Prev, says.Cut, says.Hash != hashOf(line[:at])}, nil
+}
