@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	commonpb "go.temporal.io/api/common/v1"
 
 	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/codecserver/policy"
 	"github.com/signet-temporal/signet/internal/wire"
 )
 
@@ -16,7 +18,8 @@ type verdict struct {
 	sealed  bool       // signet's; the rest of the fields is for these alone
 	outer   wire.Outer // what the outside claims; zero where it is malformed
 	ns      *Namespace // whose it is, if that is known
-	rule    string     // the grant that allows it
+	rule    string     // the rule that decided
+	glass   bool       // a break-glass grant allows it
 	reason  reason     // why it stays closed
 	detail  string     // the same for the log
 	opened  bool       // authenticated: the outside is true
@@ -62,12 +65,20 @@ func (h *Handler) judge(q *request, it *item) {
 	h.ask(q, &it.verdict)
 }
 
-// ask puts the question to the policy: may this caller do this in this namespace?
+// ask puts the question to the policy: may this caller do this with this payload? It is judged by what the outside says,
+// which is true if the payload opens.
 func (h *Handler) ask(q *request, v *verdict) {
-	decision := h.policy.Decide(*q.caller, q.action, v.ns.Name)
-	v.rule = decision.Rule
-	if !decision.Allowed {
-		v.close(notGranted, fmt.Sprintf("%s in namespace %q: %s", q.action, v.ns.Name, decision.Reason))
+	tenant, _ := strings.CutPrefix(v.outer.Keyset, "tenant/")
+	if tenant == v.outer.Keyset {
+		tenant = ""
+	}
+	d := h.policy.Decide(policy.Request{
+		Caller: *q.caller, Action: q.action, Namespace: v.ns.Name, Workflow: v.outer.Workflow, Tenant: tenant,
+		BreakGlass: q.breakGlass, Time: q.start,
+	})
+	v.rule, v.glass = d.Rule, d.BreakGlass
+	if !d.Allowed {
+		v.close(reasonOfDenial(d.Reason), fmt.Sprintf("%s in namespace %q: %s", q.action, v.ns.Name, d.Reason))
 	}
 }
 
@@ -142,6 +153,7 @@ func (h *Handler) finish(q *request, items []*item) {
 		worst = worstOf(items)
 		h.log.ErrorContext(q.Context(), "audit log cannot be written: nothing is decoded", "request", q.id, "error", err)
 	}
+	h.shout(q, items)
 	if worst != nil && !q.explain {
 		h.refuse(q, worst.reason, worst.detail)
 		return
@@ -218,6 +230,9 @@ func (q *request) records(items []*item) []audit.Record {
 			r.Decision = audit.Unreadable
 		}
 		r.Payload, r.Rule = i+1, it.rule
+		if it.glass {
+			r.BreakGlass = q.breakGlass
+		}
 		what := audit.Item{Workflow: it.outer.Workflow, Namespace: it.outer.Scope}
 		if it.ns != nil {
 			what.Namespace = it.ns.Name

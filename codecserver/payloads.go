@@ -32,7 +32,7 @@ func (q *request) checkHeaders() error {
 	if len(names) == 1 && names[0] != undefined {
 		q.namespace = names[0]
 	}
-	return nil
+	return q.readBreakGlass()
 }
 
 // item is one payload of a request.

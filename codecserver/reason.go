@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/signet-temporal/signet/codecserver/policy"
 	"github.com/signet-temporal/signet/internal/wire"
 )
 
@@ -19,7 +20,9 @@ const (
 	idpUnavailable  reason = "identity-provider-unavailable"
 
 	// May.
-	notGranted        reason = "not-granted"
+	notGranted        reason = policy.NotGranted
+	deniedByRule      reason = policy.Denied
+	breakGlassNeeded  reason = policy.BreakGlassNeeded
 	unknownNamespace  reason = "unknown-namespace"
 	namespaceMismatch reason = "namespace-mismatch"
 	requestRefused    reason = "request-refused" // strict: another payload of the request was refused
@@ -49,7 +52,7 @@ func (r reason) outcome() outcome {
 		return outcome{6, http.StatusOK, ""}
 	case auditUnavailable:
 		return outcome{0, http.StatusServiceUnavailable, "unavailable"}
-	case notGranted, unknownNamespace, namespaceMismatch, requestRefused:
+	case notGranted, deniedByRule, breakGlassNeeded, unknownNamespace, namespaceMismatch, requestRefused:
 		return outcome{2, http.StatusForbidden, "denied"}
 	case notAuthentic, malformed, unknownVersion, keyDestroyed, tooLarge:
 		return outcome{3, http.StatusUnprocessableEntity, "unreadable"}
@@ -84,6 +87,15 @@ func reasonOf(err error) reason {
 		return malformed
 	}
 	return internal
+}
+
+// reasonOfDenial classifies a reason of a [Policy].
+func reasonOfDenial(r string) reason {
+	switch r := reason(r); r {
+	case deniedByRule, breakGlassNeeded:
+		return r
+	}
+	return notGranted
 }
 
 // reasonOfStranger classifies an error of an [Authenticator].

@@ -37,7 +37,7 @@ type Authenticator interface {
 
 // Policy says what a caller may do; *policy.Rules is one.
 type Policy interface {
-	Decide(caller principal.Caller, action policy.Action, namespace string) policy.Decision
+	Decide(policy.Request) policy.Decision
 }
 
 // Audit keeps the record; *audit.Log is one. Records are durable when Write returns nil.
@@ -168,15 +168,16 @@ func (h *Handler) addNamespaces(namespaces []Namespace) error {
 // request is one HTTP request on its way.
 type request struct {
 	*http.Request
-	w         http.ResponseWriter
-	id        string
-	start     time.Time
-	action    policy.Action
-	namespace string // X-Namespace, "" where it is absent
-	browser   bool   // from an allowed origin
-	explain   bool
-	caller    *principal.Caller // nil while nobody is known
-	payloads  int
+	w          http.ResponseWriter
+	id         string
+	start      time.Time
+	action     policy.Action
+	namespace  string // X-Namespace, "" where it is absent
+	breakGlass string // why, where the caller says that it is an emergency
+	browser    bool   // from an allowed origin
+	explain    bool
+	caller     *principal.Caller // nil while nobody is known
+	payloads   int
 }
 
 // ServeHTTP implements [http.Handler]. It matches the last segment of the path and ignores the query.

@@ -99,11 +99,11 @@ type issuerConfig struct {
 	CACert string `yaml:"caCert"`
 }
 
-// policyConfig names the policy file or holds the grants; exactly one of the two. The package documentation of
-// codecserver/policy describes them.
+// policyConfig names the policy file or holds the policy; exactly one of the two. The package documentation of
+// codecserver/policy describes it.
 type policyConfig struct {
-	File   string          `yaml:"file"`
-	Grants *[]policy.Grant `yaml:"grants"`
+	File            string           `yaml:"file"`
+	policy.Document `yaml:",inline"` // deny, grants, permissions
 }
 
 // namespaceConfig is one Temporal namespace.

@@ -112,23 +112,23 @@ func (c *loaded) checkPolicy() error {
 	switch {
 	case c.Policy.File == "" && c.Policy.Grants == nil:
 		return errors.New("policy: policy.file or policy.grants is required: who may decode what?")
-	case c.Policy.File != "" && c.Policy.Grants != nil:
-		return errors.New("policy: policy.file and policy.grants exclude each other")
+	case c.Policy.File != "" && (c.Policy.Grants != nil || c.Policy.Deny != nil || c.Policy.Permissions != nil):
+		return errors.New("policy: policy.file and rules beside it exclude each other: move them into the file")
 	}
 	if err := c.loadPolicy(); err != nil {
 		return err
 	}
 	for _, issuer := range c.rules.Issuers() {
 		if !slices.ContainsFunc(c.Issuers, func(i issuerConfig) bool { return i.Issuer == issuer }) {
-			return fmt.Errorf("policy: a grant is for issuer %q, which is not one of issuers", issuer)
+			return fmt.Errorf("policy: a rule is for issuer %q, which is not one of issuers", issuer)
 		}
 	}
 	return nil
 }
 
 func (c *loaded) loadPolicy() error {
-	if c.Policy.Grants != nil {
-		rules, err := policy.New(*c.Policy.Grants)
+	if c.Policy.File == "" {
+		rules, err := policy.New(c.Policy.Document)
 		if err != nil {
 			return fmt.Errorf("policy.%w", err)
 		}

@@ -22,6 +22,7 @@ type cli struct {
 	Serve  serveCmd  `cmd:"" default:"withargs" help:"Serve the codec protocol until SIGTERM or SIGINT. This is what happens without a command."`
 	Config configCmd `cmd:"" help:"Look at the configuration."`
 	Audit  auditCmd  `cmd:"" help:"Look at the audit log."`
+	Policy policyCmd `cmd:"" help:"Try the policy."`
 }
 
 type configFlag struct {

@@ -19,7 +19,9 @@ type Record struct {
 	Action    string    `json:"action"` // "decode" or "encode"
 	Decision  Decision  `json:"decision"`
 	Reason    string    `json:"reason,omitempty"` // code, such as "not-granted": codecserver has the list
-	Rule      string    `json:"rule,omitempty"`   // name of the grant that allowed it
+	Rule      string    `json:"rule,omitempty"`   // name of the rule of the policy that decided
+	// BreakGlass is the caller's reason, where only a break-glass grant allowed it.
+	BreakGlass string `json:"breakGlass,omitempty"`
 
 	Issuer  string `json:"issuer,omitempty"` // these three are empty for a caller who was not authenticated
 	Subject string `json:"subject,omitempty"`

@@ -20,9 +20,9 @@ grants:
 		panic(err)
 	}
 	ann := principal.Caller{Issuer: "https://login.example.com", Subject: "u-17", Groups: []string{"payments-oncall"}}
-	fmt.Printf("%+v\n", rules.Decide(ann, policy.Decode, "pay-cards"))
-	fmt.Printf("%+v\n", rules.Decide(ann, policy.Encode, "pay-cards"))
+	fmt.Println(rules.Decide(policy.Request{Caller: ann, Action: policy.Decode, Namespace: "pay-cards"}))
+	fmt.Println(rules.Decide(policy.Request{Caller: ann, Action: policy.Encode, Namespace: "pay-cards"}))
 	// Output:
-	// {Allowed:true Rule:payments-oncall Reason:granted}
-	// {Allowed:false Rule: Reason:not-granted}
+	// allow by payments-oncall
+	// deny: not-granted
 }

@@ -20,22 +20,17 @@ type FieldError struct {
 // Error returns "<field>: <problem>".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// Parse reads a policy file: YAML with the one member grants. A field that it does not know, a member given twice and
-// a grant that [New] refuses are errors, each of one line that begins with "line <n>: " where the place is known. An
-// empty file is an error, because nobody means one: a policy that grants nothing says "grants: []".
+// Parse reads a policy file, the YAML of a [Document]. A field that it does not know, a member given twice and a rule
+// that [New] refuses are errors, each of one line that begins with "line <n>: " where the place is known. An empty file
+// is an error, because nobody means one: a policy that grants nothing says "grants: []".
 func Parse(data []byte) (*Rules, error) {
-	var file struct {
-		Grants *[]Grant `yaml:"grants"`
-	}
-	if err := strictyaml.Unmarshal(data, &file); err != nil {
+	var d Document
+	if err := strictyaml.Unmarshal(data, &d); err != nil {
 		return nil, err
 	}
-	if file.Grants == nil {
-		return nil, &FieldError{"grants", `the list of grants is required ("grants: []" grants nothing)`}
-	}
-	rules, err := New(*file.Grants)
+	rules, err := New(d)
 	var field *FieldError
-	if errors.As(err, &field) {
+	if d.Grants != nil && errors.As(err, &field) {
 		if line := lineOf(data, field.Field); line > 0 {
 			return nil, fmt.Errorf("line %d: %w", line, field)
 		}

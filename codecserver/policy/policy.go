@@ -1,10 +1,8 @@
 package policy
 
 import (
-	"fmt"
-	"path"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/signet-temporal/signet/principal"
 )
@@ -12,149 +10,97 @@ import (
 // Action is what a caller asks for.
 type Action string
 
-// The actions that a grant can name.
+// The actions that a rule can name.
 const (
-	Decode Action = "decode" // get the plaintext of sealed payloads
-	Encode Action = "encode" // have payloads sealed, as the Web UI does to start a workflow
+	Decode   Action = "decode"   // get the plaintext of sealed payloads
+	Encode   Action = "encode"   // have payloads sealed, as the Web UI does to start a workflow
+	Download Action = "download" // get payloads from external storage; a server without such storage has no such action
 )
 
-// Grant lets some callers do some actions in some namespaces. The package documentation describes its fields.
-type Grant struct {
-	Name           string   `yaml:"name"`
-	Issuer         string   `yaml:"issuer"`
-	Groups         []string `yaml:"groups"`
-	Subjects       []string `yaml:"subjects"`
-	Emails         []string `yaml:"emails"`
-	InsecureAnyone bool     `yaml:"insecureAnyone"`
-	Namespaces     []string `yaml:"namespaces"`
-	Actions        []Action `yaml:"actions"`
+// Request is one question to the policy.
+type Request struct {
+	Caller     principal.Caller
+	Action     Action
+	Namespace  string    // as Temporal calls it; "" matches nothing
+	Workflow   string    // id; "" where it is not known
+	Tenant     string    // "" for a payload that is not sealed under a tenant's keyset; not known of what is yet to be sealed
+	BreakGlass string    // why the caller needs access in an emergency; "" where they do not say so
+	Time       time.Time // now
 }
+
+// The reasons of a [Decision].
+const (
+	Granted          = "granted"
+	NotGranted       = "not-granted"        // no rule matched
+	Denied           = "denied"             // a denial matched
+	BreakGlassNeeded = "break-glass-needed" // a break-glass grant would match, if the caller gave a reason
+)
 
 // Decision is the answer to one question.
 type Decision struct {
-	Allowed bool
-	Rule    string // name of the grant that decided; "" when none matched
-	Reason  string // code: "granted", or "not-granted" when no grant matched
+	Allowed    bool
+	Rule       string // name of the rule that decided; "" when none matched
+	Reason     string // one of the reasons above
+	BreakGlass bool   // a break-glass grant allowed it, and nothing else would have
 }
 
 // Rules is a checked policy. It is immutable and safe for concurrent use.
 type Rules struct {
-	grants []Grant
+	deny, grants, breakGlass []*rule
+	permissions              []Permissions
 }
 
-// New checks grants, which it copies. No grant at all is a policy: it denies everything. The error is a [*FieldError].
-func New(grants []Grant) (*Rules, error) {
-	r := &Rules{}
-	for i, g := range grants {
-		if problem := g.check(); problem != nil {
-			problem.Field = strings.TrimSuffix(fmt.Sprintf("grants[%d].%s", i, problem.Field), ".")
-			return nil, problem
-		}
-		for _, other := range r.grants {
-			if other.Name == g.Name {
-				return nil, &FieldError{fmt.Sprintf("grants[%d].name", i), fmt.Sprintf("%q is the name of another grant: audit records must tell them apart", g.Name)}
-			}
-		}
-		g.Groups, g.Subjects, g.Emails = slices.Clone(g.Groups), slices.Clone(g.Subjects), slices.Clone(g.Emails)
-		g.Namespaces, g.Actions = slices.Clone(g.Namespaces), slices.Clone(g.Actions)
-		r.grants = append(r.grants, g)
+// Decide answers: no, if a denial matches; else yes, if a grant, the caller's permissions or, with a reason, a break-glass
+// grant matches; else no. Rules of a kind are tried in the order of the file. A caller without issuer or subject, an
+// empty namespace and an unknown action match nothing.
+func (r *Rules) Decide(q Request) Decision {
+	if q.Caller.Issuer == "" || q.Caller.Subject == "" || q.Namespace == "" || !slices.Contains(actions(), q.Action) {
+		return Decision{Reason: NotGranted}
 	}
-	return r, nil
+	for _, d := range r.deny {
+		if d.mismatch(&q) == "" {
+			return Decision{Rule: d.name, Reason: Denied}
+		}
+	}
+	for _, g := range r.grants {
+		if g.mismatch(&q) == "" {
+			return Decision{Allowed: true, Rule: g.name, Reason: Granted}
+		}
+	}
+	for _, p := range r.permissions {
+		if p.allow(&q) {
+			return Decision{Allowed: true, Rule: p.Name, Reason: Granted}
+		}
+	}
+	for _, g := range r.breakGlass {
+		if g.mismatch(&q) == "" {
+			if q.BreakGlass == "" {
+				return Decision{Rule: g.name, Reason: BreakGlassNeeded}
+			}
+			return Decision{Allowed: true, Rule: g.name, Reason: Granted, BreakGlass: true}
+		}
+	}
+	return Decision{Reason: NotGranted}
 }
 
-// Issuers returns the issuers that the grants name, each once, in the order of the file: for a check at start, since a
-// grant for an issuer that nobody verifies can only be a slip of the pen.
+// Issuers returns the issuers that the rules name, each once, in the order of the file: for a check at start, since a
+// rule for an issuer that nobody verifies can only be a slip of the pen.
 func (r *Rules) Issuers() []string {
 	var issuers []string
-	for _, g := range r.grants {
-		if !slices.Contains(issuers, g.Issuer) {
-			issuers = append(issuers, g.Issuer)
+	add := func(issuer string) {
+		if issuer != "" && !slices.Contains(issuers, issuer) {
+			issuers = append(issuers, issuer)
 		}
+	}
+	for _, rules := range [][]*rule{r.deny, r.grants, r.breakGlass} {
+		for _, rule := range rules {
+			add(rule.issuer)
+		}
+	}
+	for _, p := range r.permissions {
+		add(p.Issuer)
 	}
 	return issuers
 }
 
-// Decide says whether caller may do action in namespace: the first grant that matches, in the order of the file.
-// A caller without issuer or subject, an empty namespace and an unknown action match nothing.
-func (r *Rules) Decide(caller principal.Caller, action Action, namespace string) Decision {
-	if caller.Issuer != "" && caller.Subject != "" && namespace != "" {
-		for _, g := range r.grants {
-			if g.isFor(caller) && slices.Contains(g.Actions, action) && g.covers(namespace) {
-				return Decision{Allowed: true, Rule: g.Name, Reason: "granted"}
-			}
-		}
-	}
-	return Decision{Reason: "not-granted"}
-}
-
-func (g Grant) isFor(c principal.Caller) bool {
-	if g.Issuer != c.Issuer {
-		return false
-	}
-	return g.InsecureAnyone ||
-		slices.Contains(g.Subjects, c.Subject) ||
-		slices.Contains(g.Emails, c.Email) || // New refuses an empty entry, so no address matches none
-		slices.ContainsFunc(g.Groups, func(name string) bool { return slices.Contains(c.Groups, name) })
-}
-
-func (g Grant) covers(namespace string) bool {
-	return slices.ContainsFunc(g.Namespaces, func(pattern string) bool {
-		ok, err := path.Match(pattern, namespace)
-		return ok && err == nil
-	})
-}
-
-func (g Grant) check() *FieldError {
-	if g.Name == "" {
-		return &FieldError{"name", "a grant needs a name: it stands in audit records"}
-	}
-	if g.Issuer == "" {
-		return &FieldError{"issuer", "the issuer is required: groups, subjects and e-mail addresses mean nothing without it"}
-	}
-	if e := g.checkWho(); e != nil {
-		return e
-	}
-	if len(g.Namespaces) == 0 {
-		return &FieldError{"namespaces", "at least one namespace is required"}
-	}
-	for i, pattern := range g.Namespaces {
-		if pattern == "" || strings.ContainsAny(pattern, `[]?\/`) {
-			return &FieldError{fmt.Sprintf("namespaces[%d]", i), fmt.Sprintf("%q is not a namespace: write its name, with * for any characters", pattern)}
-		}
-	}
-	if len(g.Actions) == 0 {
-		return &FieldError{"actions", "at least one action is required: decode, encode"}
-	}
-	for i, a := range g.Actions {
-		if a != Decode && a != Encode {
-			return &FieldError{fmt.Sprintf("actions[%d]", i), fmt.Sprintf("unknown action %q: use decode or encode", a)}
-		}
-	}
-	return nil
-}
-
-// checkWho: one kind of who in a grant, so that nobody has to know whether two of them mean "and" or "or".
-func (g Grant) checkWho() *FieldError {
-	kinds := 0
-	for field, list := range map[string][]string{"groups": g.Groups, "subjects": g.Subjects, "emails": g.Emails} {
-		if len(list) > 0 {
-			kinds++
-		}
-		if i := slices.Index(list, ""); i >= 0 {
-			return &FieldError{fmt.Sprintf("%s[%d]", field, i), "an empty entry would match nobody"}
-		}
-		if slices.Contains(list, "*") {
-			return &FieldError{field, "* is not a pattern here: list the entries"}
-		}
-	}
-	if g.InsecureAnyone {
-		kinds++
-	}
-	switch kinds {
-	case 0:
-		return &FieldError{"", "the grant says nobody: give one of groups, subjects, emails"}
-	case 1:
-		return nil
-	}
-	return &FieldError{"", "the grant has more than one of groups, subjects, emails, insecureAnyone: write a grant for each"}
-}
+func actions() []Action { return []Action{Decode, Encode, Download} }

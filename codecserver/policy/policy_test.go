@@ -57,7 +57,7 @@ func TestOnlyWhatAGrantSaysIsAllowed(t *testing.T) {
 		{"another namespace", oncall, policy.Decode, "orders", ""},
 		{"upper case is another namespace", oncall, policy.Decode, "Payments", ""},
 		{"no namespace", oncall, policy.Decode, "", ""},
-		{"an action nobody knows", oncall, "download", "payments", ""},
+		{"an action nobody knows", oncall, "delete", "payments", ""},
 		{"the same group of another issuer", principal.Caller{Issuer: cloud, Subject: "u1", Groups: []string{"oncall"}}, policy.Decode, "payments", ""},
 		{"the group of no issuer", principal.Caller{Subject: "u1", Groups: []string{"oncall"}}, policy.Decode, "payments", ""},
 		{"no subject", principal.Caller{Issuer: corp, Groups: []string{"oncall"}}, policy.Decode, "payments", ""},
@@ -75,7 +75,7 @@ func TestOnlyWhatAGrantSaysIsAllowed(t *testing.T) {
 			if want.Allowed {
 				want.Reason = "granted"
 			}
-			if got := rules.Decide(c.caller, c.action, c.namespace); got != want {
+			if got := rules.Decide(policy.Request{Caller: c.caller, Action: c.action, Namespace: c.namespace}); got != want {
 				t.Errorf("Decide(%+v, %s, %q) = %+v, want %+v", c.caller, c.action, c.namespace, got, want)
 			}
 		})
@@ -97,7 +97,7 @@ func TestAPolicyWithoutGrantsDeniesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := rules.Decide(principal.Caller{Issuer: corp, Subject: "u"}, policy.Decode, "payments"); d.Allowed || d.Rule != "" {
+	if d := rules.Decide(policy.Request{Caller: principal.Caller{Issuer: corp, Subject: "u"}, Action: policy.Decode, Namespace: "payments"}); d.Allowed || d.Rule != "" {
 		t.Errorf("Decide = %+v, want a denial without rule", d)
 	}
 }
@@ -128,6 +128,20 @@ func TestAnUnclearPolicyDoesNotLoadAndNamesFieldAndLine(t *testing.T) {
 		{"no actions", grant(name, issuer, who, where), "grants[0].actions: "},
 		{"unknown action", grant(name, issuer, who, where, "actions: [decode, peek]"), `line 6: grants[0].actions[1]: unknown action "peek"`},
 		{"same name twice", "grants:\n  - {name: a, issuer: i, groups: [g], namespaces: [n], actions: [decode]}\n  - {name: a, issuer: i, groups: [g], namespaces: [m], actions: [decode]}\n", "line 3: grants[1].name: "},
+		{"an end that is no time", grant(name, issuer, who, where, may, "until: tomorrow"), `line 7: grants[0].until: "tomorrow" is not a time`},
+		{"an empty workflow", grant(name, issuer, who, where, may, `workflows: [""]`), "line 7: grants[0].workflows[0]: "},
+		{"a tenant as pattern", grant(name, issuer, who, where, may, `tenants: ["*"]`), "line 7: grants[0].tenants: "},
+		{"a claim without values", grant(name, issuer, who, where, may, `claims: {department: []}`), "line 7: grants[0].claims: "},
+		{"acr twice", grant(name, issuer, who, where, may, `acr: [mfa]`, `claims: {acr: [pwd]}`), "line 7: grants[0].acr: "},
+		{"only acr says who", grant(name, issuer, "acr: [mfa]", where, may), "grants[0]: the grant says nobody"},
+		{"a denial without grants", "deny: [{name: a}]\n", "grants: the list"},
+		{"a denial without a name", "grants: []\ndeny: [{groups: [g]}]\n", "line 2: deny[0].name: "},
+		{"a denial with an end", "grants: []\ndeny: [{name: a, until: 2027-01-01T00:00:00Z}]\n", `unknown field "until"`},
+		{"a denial by e-mail", "grants: []\ndeny: [{name: a, emails: [x]}]\n", `unknown field "emails"`},
+		{"a denial with a grant's name", grant(name, issuer, who, where, may) + "deny: [{name: a}]\n", `grants[0].name: "a" is the name of another rule`},
+		{"a denial of everybody as star", "grants: []\ndeny: [{name: a, groups: [\"*\"]}]\n", "deny[0].groups: "},
+		{"permissions of nobody", "grants: []\npermissions: [{name: t, decode: [decode]}]\n", "permissions[0].issuer: "},
+		{"permissions for nothing", "grants: []\npermissions: [{name: t, issuer: i}]\n", "permissions[0]: name the roles"},
 	} {
 		t.Run(c.says, func(t *testing.T) {
 			rules, err := policy.Parse([]byte(c.file))
@@ -143,18 +157,18 @@ func TestAnUnclearPolicyDoesNotLoadAndNamesFieldAndLine(t *testing.T) {
 
 func TestRulesDoNotChangeWithTheCallersSlices(t *testing.T) {
 	g := policy.Grant{Name: "a", Issuer: corp, Groups: []string{"g"}, Namespaces: []string{"n"}, Actions: []policy.Action{policy.Decode}}
-	rules, err := policy.New([]policy.Grant{g})
+	rules, err := policy.New(policy.Document{Grants: &[]policy.Grant{g}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.Groups[0], g.Namespaces[0], g.Actions[0] = "other", "*", policy.Encode
-	if d := rules.Decide(principal.Caller{Issuer: corp, Subject: "s", Groups: []string{"g"}}, policy.Decode, "n"); !d.Allowed {
+	if d := rules.Decide(policy.Request{Caller: principal.Caller{Issuer: corp, Subject: "s", Groups: []string{"g"}}, Action: policy.Decode, Namespace: "n"}); !d.Allowed {
 		t.Errorf("Decide = %+v after the caller changed its grant, want the grant as it was checked", d)
 	}
 }
 
 func TestAFieldErrorCanBePlacedByTheCaller(t *testing.T) {
-	_, err := policy.New([]policy.Grant{{Name: "a"}})
+	_, err := policy.New(policy.Document{Grants: &[]policy.Grant{{Name: "a"}}})
 	var field *policy.FieldError
 	if !errors.As(err, &field) || field.Field != "grants[0].issuer" {
 		t.Errorf("New = %v, want a FieldError of grants[0].issuer", err)

@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// rule is a grant or a denial, checked. Of a grant, issuer, namespaces, actions and a who are there.
+type rule struct {
+	name                     string
+	deny                     bool
+	issuer                   string // "": any
+	groups, subjects, emails []string
+	anyone                   bool
+	claims                   map[string][]string
+	namespaces               []string
+	workflows                []string
+	tenants                  []string
+	actions                  []Action
+	until                    time.Time // zero: for ever
+}
+
+// mismatch returns the first field by which the rule does not match, or "". It is called for every payload: no
+// allocations.
+func (r *rule) mismatch(q *Request) string {
+	switch {
+	case r.issuer != "" && r.issuer != q.Caller.Issuer:
+		return "issuer"
+	case len(r.actions) > 0 && !slices.Contains(r.actions, q.Action):
+		return "actions"
+	case len(r.namespaces) > 0 && !anyGlob(r.namespaces, q.Namespace):
+		return "namespaces"
+	case len(r.groups) > 0 && !slices.ContainsFunc(r.groups, func(g string) bool { return slices.Contains(q.Caller.Groups, g) }):
+		return "groups"
+	case len(r.subjects) > 0 && !slices.Contains(r.subjects, q.Caller.Subject):
+		return "subjects"
+	case len(r.emails) > 0 && !slices.Contains(r.emails, q.Caller.Email): // an empty entry does not load
+		return "emails"
+	case !r.claimsMatch(q):
+		return "claims"
+	case len(r.workflows) > 0 && !(r.deny && q.Workflow == "") && !anyGlob(r.workflows, q.Workflow):
+		return "workflows"
+	case len(r.tenants) > 0 && !(r.deny && q.Tenant == "" && q.Action == Encode) && !slices.Contains(r.tenants, q.Tenant):
+		return "tenants"
+	case !r.until.IsZero() && (q.Time.IsZero() || !q.Time.Before(r.until)):
+		return "until"
+	}
+	return ""
+}
+
+func (r *rule) claimsMatch(q *Request) bool {
+	if len(r.claims) > 0 && q.Caller.Claims == nil {
+		return r.deny
+	}
+	for name, values := range r.claims {
+		if !slices.ContainsFunc(values, func(v string) bool { return slices.Contains(q.Caller.Claims[name], v) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// anyGlob reports whether one of the patterns matches all of s. No pattern matches what is not known.
+func anyGlob(patterns []string, s string) bool {
+	if s == "" {
+		return false
+	}
+	for _, p := range patterns {
+		if glob(p, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// glob: * stands for any characters, also none, and everything else for itself.
+func glob(pattern, s string) bool {
+	first, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == s
+	}
+	if !strings.HasPrefix(s, first) {
+		return false
+	}
+	s = s[len(first):]
+	for {
+		part, more, star := strings.Cut(rest, "*")
+		if !star {
+			return strings.HasSuffix(s, part)
+		}
+		at := strings.Index(s, part) // the first place is as good as any: what is behind it is the longest
+		if at < 0 {
+			return false
+		}
+		s, rest = s[at+len(part):], more
+	}
+}
