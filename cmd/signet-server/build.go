@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"slices"
 
 	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/audit"
@@ -14,50 +16,82 @@ import (
 	"github.com/signet-temporal/signet/principal/verify"
 )
 
-// built is everything the server runs on, wired.
+// built is everything the server runs on, wired. It is not changed once it is built: a reload builds another one.
 type built struct {
-	handler http.Handler
-	ring    *keys.Ring
-	audit   *audit.Log
-	closers []func()
+	config   *loaded
+	handler  http.Handler
+	audit    *audit.Log
+	verifier *verify.Verifier
+	keys     *heldKeys
 }
 
-func (b *built) close() {
-	for i := len(b.closers) - 1; i >= 0; i-- {
-		b.closers[i]()
-	}
+// heldKeys is a ring, and the store behind it.
+type heldKeys struct {
+	*keys.Ring
+	store interface{ Close() }
+}
+
+// close stops refreshing. Requests under way can still use the keys.
+func (k *heldKeys) close() {
+	_ = k.Close() // always nil
+	k.store.Close()
 }
 
 // build opens the audit log, reaches the issuers and loads the keys. What it cannot do stops the start, with one line
 // that says what to do; on an error everything is closed again.
-func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (_ *built, err error) {
-	b := &built{}
-	defer func() {
-		if err != nil {
-			b.close()
+func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (*built, error) {
+	l, err := openAudit(c.Audit, stdout, log)
+	if err != nil {
+		return nil, err
+	}
+	b, err := (&built{config: &loaded{}, audit: l}).rebuild(ctx, c, log)
+	if err != nil {
+		_ = l.Close() // nothing was written
+		return nil, err
+	}
+	return b, nil
+}
+
+// rebuild wires what c says, and takes along of b what c has not changed: the audit log always, keys and issuers where
+// they can be. On an error b is as it was.
+func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *built, err error) {
+	next := &built{config: c, audit: b.audit, verifier: b.verifier, keys: b.keys}
+	if next.verifier == nil || !sameIssuers(c.issuers, b.config.issuers) {
+		if next.verifier, err = verify.New(ctx, c.issuers...); err != nil {
+			return nil, err
 		}
-	}()
-	if b.audit, err = openAudit(c.Audit, stdout, log); err != nil {
+	}
+	if next.keys == nil || !reflect.DeepEqual(c.Keys, b.config.Keys) || !slices.Equal(c.keysets(), b.config.keysets()) || c.refresh != b.config.refresh {
+		if next.keys, err = loadKeys(ctx, c, log); err != nil {
+			return nil, err
+		}
+	}
+	if next.handler, err = next.wire(log); err != nil {
+		if next.keys != b.keys {
+			next.keys.close()
+		}
 		return nil, err
 	}
-	b.closers = append(b.closers, func() {
-		_ = b.audit.Close() // every record is fsynced already
-		logHead(log, "closed", c.Audit.File, b.audit.Head())
+	return next, nil
+}
+
+func sameIssuers(a, b []verify.Issuer) bool {
+	return slices.EqualFunc(a, b, func(x, y verify.Issuer) bool {
+		same := x.RootCAs.Equal(y.RootCAs)
+		x.RootCAs, y.RootCAs = nil, nil
+		return same && reflect.DeepEqual(x, y)
 	})
-	verifier, err := verify.New(ctx, c.issuers...)
+}
+
+func (b *built) wire(log *slog.Logger) (http.Handler, error) {
+	c := b.config
+	namespaces, err := c.codecs(b.keys.Ring)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.loadKeys(ctx, c, log); err != nil {
-		return nil, err
-	}
-	namespaces, err := c.codecs(b.ring)
-	if err != nil {
-		return nil, err
-	}
-	b.handler, err = codecserver.New(codecserver.Config{
+	return codecserver.New(codecserver.Config{
 		Namespaces:    namespaces,
-		Authenticator: verifier,
+		Authenticator: b.verifier,
 		Policy:        c.rules,
 		Audit:         b.audit,
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},
@@ -66,10 +100,14 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 		Limits:        codecserver.Limits{MaxBody: c.Limits.MaxBodyBytes, MaxPayloads: c.Limits.MaxPayloads, MaxOpened: c.Limits.MaxOpenedBytes},
 		Logger:        log,
 	})
-	if err != nil {
-		return nil, err
+}
+
+func (b *built) close(log *slog.Logger) {
+	b.keys.close()
+	_ = b.audit.Close() // every record is fsynced already
+	if b.config.Audit.File != "" {
+		logHead(log, "closed", b.config.Audit.File, b.audit.Head())
 	}
-	return b, nil
 }
 
 // defaultMaxFile is the size above which an audit file is rotated.
@@ -98,22 +136,25 @@ func logHead(log *slog.Logger, what, file string, head audit.Head) {
 	log.Info("audit log", "event", what, "file", file, "seq", head.Seq, "hash", head.Hash)
 }
 
-func (b *built) loadKeys(ctx context.Context, c *loaded, log *slog.Logger) error {
-	store, err := c.Keys.Open(ctx, log)
-	if err != nil {
-		return fmt.Errorf("keys: %w", err)
-	}
-	b.closers = append(b.closers, store.Close)
+func (c *loaded) keysets() []string {
 	var names []string
 	for _, n := range c.Namespaces {
 		names = append(append(names, n.Keyset), n.AcceptKeysets...)
 	}
-	b.ring, err = keys.NewRing(ctx, store.Store, store.KEK, keys.RingOptions{Keysets: names, RefreshInterval: c.refresh, Logger: log})
+	return names
+}
+
+func loadKeys(ctx context.Context, c *loaded, log *slog.Logger) (*heldKeys, error) {
+	store, err := c.Keys.Open(ctx, log)
 	if err != nil {
-		return fmt.Errorf("keys: %s: %w", store, err)
+		return nil, fmt.Errorf("keys: %w", err)
 	}
-	b.closers = append(b.closers, func() { _ = b.ring.Close() }) // always nil
-	return nil
+	ring, err := keys.NewRing(ctx, store.Store, store.KEK, keys.RingOptions{Keysets: c.keysets(), RefreshInterval: c.refresh, Logger: log})
+	if err != nil {
+		store.Close()
+		return nil, fmt.Errorf("keys: %s: %w", store, err)
+	}
+	return &heldKeys{ring, store}, nil
 }
 
 func (c *loaded) codecs(ring *keys.Ring) ([]codecserver.Namespace, error) {

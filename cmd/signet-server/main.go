@@ -87,8 +87,9 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Config, err)
 	}
-	defer b.close()
-	if err := serve(ctx, c, b, log); err != nil {
+	l := newLive(s.Config, b, log)
+	defer func() { l.now.Load().close(log) }()
+	if err := serve(ctx, l, log); err != nil {
 		return fmt.Errorf("%s: %w", s.Config, err)
 	}
 	return nil

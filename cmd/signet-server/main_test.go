@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -49,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"keyset": cmdKeyset, "sealed": cmdSealed, "idp": cmdIDP, "token": cmdToken, "certificate": cmdCertificate,
 			"port": cmdPort, "take": cmdTake, "waitready": cmdWaitReady, "post": cmdPost, "get": cmdGet,
 			"envsubst": cmdEnvsubst, "change": cmdChange, "terminate": cmdTerminate,
+			"hangup": cmdHangup, "getuntil": cmdGetUntil, "postuntil": cmdPostUntil,
 			"smalldisk": cmdSmallDisk, "empty": cmdEmpty,
 		},
 		Condition: func(cond string) (bool, error) {
@@ -76,6 +78,13 @@ func cmdChange(ts *testscript.TestScript, _ bool, args []string) {
 func cmdTerminate(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, c := range ts.BackgroundCmds() {
 		check(ts, c.Process.Signal(syscall.SIGTERM))
+	}
+}
+
+// hangup sends SIGHUP to what runs in the background.
+func cmdHangup(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, c := range ts.BackgroundCmds() {
+		check(ts, c.Process.Signal(syscall.SIGHUP))
 	}
 }
 
@@ -204,6 +213,41 @@ func cmdWaitReady(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("not ready after 20 s: %v", last)
 }
 
+// getuntil PATTERN URL gets until the reply matches.
+func cmdGetUntil(ts *testscript.TestScript, _ bool, args []string) {
+	until(ts, args[0], func() (string, error) {
+		resp, err := client(ts).Get(args[1])
+		if err != nil {
+			return "", err
+		}
+		return replyText(resp)
+	})
+}
+
+// postuntil PATTERN URL FILE [HEADER=VALUE...] posts until the reply matches.
+func cmdPostUntil(ts *testscript.TestScript, _ bool, args []string) {
+	until(ts, args[0], func() (string, error) {
+		resp, err := client(ts).Do(postRequest(ts, args[1:]))
+		if err != nil {
+			return "", err
+		}
+		return replyText(resp)
+	})
+}
+
+func until(ts *testscript.TestScript, pattern string, try func() (string, error)) {
+	want := regexp.MustCompile(pattern)
+	var last string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		text, err := try()
+		if err == nil && want.MatchString(text) {
+			return
+		}
+		last = fmt.Sprintf("%s, %v", text, err)
+	}
+	ts.Fatalf("no %q after 20 s: %s", pattern, last)
+}
+
 // get URL prints protocol, status and body.
 func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	resp, err := client(ts).Get(args[0])
@@ -214,6 +258,12 @@ func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 // post URL FILE [HEADER=VALUE...] sends the file as JSON and prints protocol, status and body; payloads with their data
 // in clear.
 func cmdPost(ts *testscript.TestScript, _ bool, args []string) {
+	resp, err := client(ts).Do(postRequest(ts, args))
+	check(ts, err)
+	printReply(ts, resp)
+}
+
+func postRequest(ts *testscript.TestScript, args []string) *http.Request {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, args[0], strings.NewReader(ts.ReadFile(args[1])))
 	check(ts, err)
 	r.Header.Set("Content-Type", "application/json")
@@ -221,15 +271,22 @@ func cmdPost(ts *testscript.TestScript, _ bool, args []string) {
 		name, value, _ := strings.Cut(h, "=")
 		r.Header.Set(name, value)
 	}
-	resp, err := client(ts).Do(r)
-	check(ts, err)
-	printReply(ts, resp)
+	return r
 }
 
 func printReply(ts *testscript.TestScript, resp *http.Response) {
+	text, err := replyText(resp)
+	check(ts, err)
+	_, err = ts.Stdout().Write([]byte(text))
+	check(ts, err)
+}
+
+func replyText(resp *http.Response) (string, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	check(ts, err)
+	if err != nil {
+		return "", err
+	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s %d %s\n", resp.Proto, resp.StatusCode, strings.TrimSpace(string(body)))
 	var payloads commonpb.Payloads
@@ -238,8 +295,7 @@ func printReply(ts *testscript.TestScript, resp *http.Response) {
 			fmt.Fprintf(&out, "payload %s %s\n", p.Metadata["encoding"], p.Data)
 		}
 	}
-	_, err = ts.Stdout().Write([]byte(out.String()))
-	check(ts, err)
+	return out.String(), nil
 }
 
 // smalldisk DIR makes a file system that is full but for one page of 4096 bytes.

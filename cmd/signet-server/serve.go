@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,7 +29,8 @@ const (
 )
 
 // serve answers until ctx ends, and then until the requests under way are done.
-func serve(ctx context.Context, c *loaded, b *built, log *slog.Logger) error {
+func serve(ctx context.Context, l *live, log *slog.Logger) error {
+	c := l.now.Load().config
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("listen: %s is taken by another program: stop it, or choose another port", c.Listen)
@@ -36,7 +38,7 @@ func serve(ctx context.Context, c *loaded, b *built, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	front := &front{codec: b.handler, ring: b.ring, audit: b.audit, log: log}
+	front := &front{codec: l, ring: l, audit: l.now.Load().audit, stale: &l.stale, log: log}
 	server := &http.Server{
 		Handler:           front,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -49,7 +51,7 @@ func serve(ctx context.Context, c *loaded, b *built, log *slog.Logger) error {
 	scheme := "http"
 	if c.certificate != nil {
 		scheme = "https"
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*c.certificate}}
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.certificate}
 	} else if c.InsecureAllowPlaintextHTTP {
 		log.Warn("insecureAllowPlaintextHTTP: tokens and plaintext are not encrypted by this server")
 	}
@@ -62,6 +64,11 @@ func serve(ctx context.Context, c *loaded, b *built, log *slog.Logger) error {
 		}
 	}()
 	log.Info("listening", "addr", listener.Addr().String(), "url", scheme+"://"+listener.Addr().String(), "namespaces", len(c.Namespaces))
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	ctx, cancelWatch := context.WithCancel(ctx)
+	defer cancelWatch()
+	watching.Go(func() { l.watch(ctx) })
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serving: %w", err)
@@ -85,6 +92,7 @@ type front struct {
 	ring     interface{ Status() []keys.KeysetStatus }
 	audit    *audit.Log
 	log      *slog.Logger
+	stale    *atomic.Bool // nil: never
 	stopping atomic.Bool
 }
 
@@ -107,13 +115,15 @@ type readiness struct {
 	Stopping bool `json:"stopping,omitempty"`
 	Audit    bool `json:"audit"`   // can be written
 	Keysets  int  `json:"keysets"` // in memory; the server does not start without all of them
+	// Stale: the files of the configuration hold something that is not in use, because it is wrong.
+	Stale bool `json:"configurationStale,omitempty"`
 	// OldestRefreshSeconds is the time since the least fresh keyset was read. Keys stay in use through an outage of the
 	// key store, so its growth is an alarm and not a reason to send requests elsewhere.
 	OldestRefreshSeconds int `json:"oldestRefreshSeconds"`
 }
 
 func (f *front) ready(w http.ResponseWriter, r *http.Request) {
-	state := readiness{Stopping: f.stopping.Load(), Audit: true}
+	state := readiness{Stopping: f.stopping.Load(), Audit: true, Stale: f.stale != nil && f.stale.Load()}
 	if err := f.audit.Check(); err != nil {
 		state.Audit = false
 		f.log.WarnContext(r.Context(), "not ready: the audit log cannot be written", "error", err)

@@ -93,17 +93,18 @@ func TestAStopWaitsForRequestsUnderWayAndTakesNoNewOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	entered, release := make(chan struct{}), make(chan struct{})
-	b := &built{handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	b := &built{config: &loaded{config: config{Listen: addr}}, handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-release
 		_, _ = io.WriteString(w, "decoded")
 	}), audit: audit.New(io.Discard)}
-	c := &loaded{config: config{Listen: addr}}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	logged := &watchedLog{listening: make(chan struct{})}
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, c, b, slog.New(slog.NewTextHandler(logged, nil))) }()
+	go func() {
+		ended <- serve(ctx, newLive("", b, slog.New(slog.DiscardHandler)), slog.New(slog.NewTextHandler(logged, nil)))
+	}()
 	<-logged.listening
 
 	answer := make(chan string, 1)
