@@ -8,10 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexus-rpc/sdk-go/nexus"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	nexuspb "go.temporal.io/api/nexus/v1"
+	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/e2e/stack"
@@ -219,4 +224,37 @@ func otherNamespacesAreClosedUnlessBothSidesOpenThem(t *testing.T, s *stack.Stac
 			w.noTaskFailed(w.id)
 		})
 	}
+}
+
+// nexusOperationsCarryNoPrincipal: the handler has to say for whom it starts what it starts.
+func nexusOperationsCarryNoPrincipal(t *testing.T, s *stack.Stack) {
+	w := newWorld(t, s, propagate.Options{})
+	w.id = "nexus-carries-none"
+	_, err := w.raw.OperatorService().CreateNexusEndpoint(t.Context(), &operatorservice.CreateNexusEndpointRequest{Spec: &nexuspb.EndpointSpec{
+		Name: w.id, Target: &nexuspb.EndpointTarget{Variant: &nexuspb.EndpointTarget_Worker_{Worker: &nexuspb.EndpointTarget_Worker{Namespace: namespace, TaskQueue: w.id}}}}})
+	must(t, err)
+	service := nexus.NewService("service")
+	must(t, service.Register(nexus.NewSyncOperation("who", func(ctx context.Context, _ string, _ nexus.StartOperationOptions) (Seen, error) {
+		o := w.options()
+		o.ID += "-started"
+		_, err := w.client.ExecuteWorkflow(ctx, o, "Child")
+		var refused *propagate.Error
+		if !errors.As(err, &refused) {
+			return nil, fmt.Errorf("it starts a workflow for whom? %w", err)
+		}
+		return Seen{"handler": owner(ctx), "what it starts": refused.Reason()}, nil
+	})))
+	works := worker.New(w.client, w.id, worker.Options{})
+	works.RegisterNexusService(service)
+	works.RegisterWorkflowWithOptions(func(ctx workflow.Context) (seen Seen, err error) {
+		err = workflow.NewNexusClient(w.id, "service").ExecuteOperation(ctx, "who", "", workflow.NexusOperationOptions{ScheduleToCloseTimeout: within}).Get(ctx, &seen)
+		return seen, err
+	}, workflow.RegisterOptions{Name: "Calls"})
+	must(t, works.Start())
+	t.Cleanup(works.Stop)
+	o := w.options()
+	o.TaskQueue = w.id
+	run, err := w.client.ExecuteWorkflow(as(t, user("ann", "acme")), o, "Calls")
+	must(t, err)
+	w.wantResult(run, Seen{"handler": "nobody", "what it starts": propagate.ReasonMissing})
 }

@@ -65,6 +65,7 @@ func TestPrincipals(t *testing.T) {
 		"who resets a workflow does not become its owner":               whoResetsAWorkflowDoesNotBecomeItsOwner,
 		"a key is rotated while workflows run":                          aKeyIsRotatedWhileWorkflowsRun,
 		"other namespaces are closed unless both sides open them":       otherNamespacesAreClosedUnlessBothSidesOpenThem,
+		"nexus operations carry no principal":                           nexusOperationsCarryNoPrincipal,
 		"recorded histories replay":                                     recordedHistoriesReplay,
 		"nobody is named in the store":                                  nobodyIsNamedInTheStore,
 	} {

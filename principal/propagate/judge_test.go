@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/signet-temporal/signet/keys/keystest"
 	"github.com/signet-temporal/signet/principal"
 )
 
@@ -111,6 +112,24 @@ func TestWhichRunsAHeaderBegins(t *testing.T) {
 	}
 	if err := p.begins(child, info(parent("payments"))); err != nil {
 		t.Errorf("a replayer: a child: %v", err)
+	}
+}
+
+func TestAReplayerThatDoesNotKnowTheWorkflowStillTellsHeadersOfMessagesFromOthers(t *testing.T) {
+	p, err := New(keystest.NewRing(t, "principal/payments"), Options{Scope: "payments"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := &workflow.Info{Namespace: "ReplayNamespace", WorkflowStartTime: morning}
+	info.WorkflowExecution.ID = "ReplayId"
+	for kind, want := range map[Kind]string{KindMessage: "", KindActivity: ReasonMisplaced, KindSchedule: ReasonMisplaced} {
+		header, err := p.sealer.Seal(Record{Principal: carol(), Kind: kind, SealedAt: morning, Place: PlaceOf(kind, "intake-1", "note")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := p.Replayer().sender(header, "note", info, carol(), true); reason(a.err) != want {
+			t.Errorf("%s: %v, want %q", kind, a.err, want)
+		}
 	}
 }
 

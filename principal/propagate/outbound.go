@@ -4,6 +4,8 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/signet-temporal/signet/principal"
 )
 
 // workflowOutbound tells the propagator of each command of a workflow what the command is. All but messages are sealed for
@@ -33,7 +35,11 @@ func (o *workflowOutbound) ExecuteChildWorkflow(ctx workflow.Context, workflowTy
 	return o.Next.ExecuteChildWorkflow(workflow.WithValue(ctx, hopKey{}, h), workflowType, args...)
 }
 
+// NewContinueAsNewError hands on the owner, whoever ctx acts for: a workflow does not change hands.
 func (o *workflowOutbound) NewContinueAsNewError(ctx workflow.Context, fn any, args ...any) error {
+	if start, ok := ctx.Value(startedKey{}).(*started); ok {
+		ctx = workflow.WithValue(ctx, principal.Key{}, start.held())
+	}
 	h := hop{kind: KindContinued, target: own(ctx), cron: workflow.GetInfo(ctx).CronSchedule != "", anonymous: true}
 	return o.Next.NewContinueAsNewError(workflow.WithValue(ctx, hopKey{}, h), fn, args...)
 }
