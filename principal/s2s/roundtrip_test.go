@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +119,44 @@ type outage struct{}
 
 func (outage) Verify(context.Context, string) (*principal.Caller, error) {
 	return nil, &verify.Error{Code: verify.IssuerUnavailable}
+}
+
+func TestTheDocumentationShowsThisCode(t *testing.T) {
+	documentation, err := os.ReadFile("../../docs/principal-s2s.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.ReplaceAll(string(code), "downstreams.", "downstream.")
+	blocks := strings.Split(string(documentation), "```go\n")[1:]
+	if len(blocks) != 3 {
+		t.Errorf("docs/principal-s2s.md has %d blocks of code", len(blocks))
+	}
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		if !strings.Contains(here, block) {
+			t.Errorf("this is in docs/principal-s2s.md and not in example_test.go as it stands:\n%s", block)
+		}
+	}
+}
+
+func TestTheCodeOfTheDocumentationWorks(t *testing.T) {
+	private, err := keyset.NewHandle(jwt.ES256Template())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := newSigner(private, "entity"); err != nil {
+		t.Error(err)
+	}
+	if f, err := signingForwarder("vault", "entity"); err != nil || f.Assertions == nil {
+		t.Error(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := newPaymentsHandler(gone, "entity", nil); err == nil || !strings.Contains(err.Error(), "discovery") {
+		t.Errorf("without a Vault to discover: %v", err)
+	}
 }

@@ -84,6 +84,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // check says why req must not carry credentials.
 func (t *Transport) check(req *http.Request) error {
+	if req.URL == nil {
+		return refuse(nil, "the request has no URL")
+	}
 	host := plain(req.URL)
 	switch {
 	case req.URL.Scheme != "https" && (req.URL.Scheme != "http" || !t.loopback || !isLoopback(req.URL.Hostname())):

@@ -190,6 +190,9 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := one.Transport.RoundTrip(&http.Request{Header: http.Header{}}); !errors.Is(err, s2s.ErrRefused) {
+		t.Errorf("no URL: %v", err)
+	}
 	wrongHost := request(t, ctx, "GET", here.URL, "")
 	wrongHost.Host = "admin.internal"
 	if _, err := one.Do(wrongHost); !errors.Is(err, s2s.ErrRefused) {
