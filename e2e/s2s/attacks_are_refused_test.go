@@ -17,7 +17,7 @@ func TestAttacksOnPaymentsAreRefused(t *testing.T) {
 	w := start(t, parts.VaultOptions{})
 	p := w.payments
 	workflow, reports, signing := w.bearer("workflow-service", "payments"), w.bearer("reports", "payments"), w.bearer("signing-service", "payments")
-	forReports := w.bearer("workflow-service", "reports")
+	forReports := w.bearer("reports", "reports")
 	user, issuer, tenant, txn := "X-Forwarded-User: ann-17", "X-Forwarded-Issuer: https://login", "X-Forwarded-Tenant: acme", "X-Forwarded-Txn: t-1"
 	signed := func(p principal.Principal, audience string) string {
 		text, err := w.payments.signer.Assert(t.Context(), p, audience)
@@ -70,6 +70,7 @@ func TestAttacksOnPaymentsAreRefused(t *testing.T) {
 func TestAnExpiredTokenIsRefusedAndTheCacheHasAFreshOne(t *testing.T) {
 	t.Parallel() // it waits most of its time
 	w := start(t, parts.VaultOptions{})
+	w.allowAnyRole()
 	w.addRole("brief", "payments", "2s")
 	tokens, _ := w.tokens("workflow-service", map[string]string{"payments": "brief"})
 	old, err := tokens.Token(t.Context(), "payments")

@@ -51,6 +51,7 @@ func TestPaymentsSeesTheUserTheTenantAndTheWorkload(t *testing.T) {
 func TestCallsGoOnWhileVaultIsSealed(t *testing.T) {
 	t.Parallel() // it waits most of its time
 	w := start(t, parts.VaultOptions{Dir: filepath.Join(t.TempDir(), "vault")})
+	w.allowAnyRole()
 	w.addRole("brief", "payments", "20s") // asked for anew after 13.5 s, served for 15 s
 	tokens, log := w.tokens("workflow-service", map[string]string{"payments": "brief"})
 	client := w.calling(s2s.Credentials{Tokens: tokens, Audience: "payments"})

@@ -294,6 +294,30 @@ func TestTheLogTellsOfAnOutageAndItsEnd(t *testing.T) {
 	})
 }
 
+func TestManyAtOnceGetTokensThatHaveNotExpired(t *testing.T) {
+	src := &source{life: 40 * time.Millisecond, delay: time.Millisecond}
+	cache := newCache(t, src, s2s.CacheOptions{})
+	var all sync.WaitGroup
+	for n := range 20 {
+		all.Go(func() {
+			for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
+				token, err := cache.Token(t.Context(), fmt.Sprint(n%3))
+				if err != nil || token.Reveal() == "" {
+					t.Errorf("%v, %v", token, err)
+					return
+				}
+				if n == 0 {
+					cache.Drop("0", token)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := src.asked(); n < 3*5 || n > 3*40 {
+		t.Errorf("three audiences were asked for %d times in half a second, with tokens that are replaced after some 27 ms", n)
+	}
+}
+
 func TestACacheNeedsASource(t *testing.T) {
 	if _, err := s2s.NewCache(nil, s2s.CacheOptions{}); err == nil {
 		t.Error("a cache of nothing")
