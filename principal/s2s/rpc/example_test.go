@@ -12,11 +12,13 @@ import (
 // A worker dials the services that its activities call with credentials of its own.
 func ExampleNewCredentials() {
 	dial := func(tokens *s2s.Cache) (*grpc.ClientConn, error) {
-		shown, err := rpc.NewCredentials(s2s.Credentials{Tokens: tokens, Audience: "payments"})
+		payments := s2s.Credentials{Tokens: tokens, Audience: "payments"}
+		shown, err := rpc.NewCredentials(payments)
 		if err != nil {
 			return nil, err
 		}
-		return grpc.NewClient("payments.internal:443", grpc.WithTransportCredentials(credentials.NewTLS(nil)), grpc.WithPerRPCCredentials(shown))
+		return grpc.NewClient("payments.internal:443", grpc.WithTransportCredentials(credentials.NewTLS(nil)),
+			grpc.WithPerRPCCredentials(shown), grpc.WithUnaryInterceptor(rpc.RetryRefused(payments)))
 	}
 	_ = dial
 }

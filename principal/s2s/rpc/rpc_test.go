@@ -173,6 +173,51 @@ func TestACallThatMustNotBeMadeIsNotSent(t *testing.T) {
 	}
 }
 
+// dropping is a source whose first token is refused, and which has another after a Drop.
+type dropping struct {
+	tokens
+	willing bool // to drop
+	drops   int
+}
+
+func (d *dropping) Drop(_ string, refused s2s.Token) bool {
+	if refused.Reveal() != d.name {
+		return false
+	}
+	d.drops++
+	if d.willing {
+		d.name = "workflows"
+	}
+	return d.willing
+}
+
+func TestARefusedTokenIsReplacedAndTheCallMadeOnceMore(t *testing.T) {
+	ctx := principal.NewContext(t.Context(), ann())
+	for name, c := range map[string]struct {
+		first   string
+		willing bool
+		drops   int
+		at      codes.Code
+	}{
+		"a good token":                         {"workflows", true, 0, codes.OK},
+		"a refused one":                        {"forged", true, 1, codes.OK},
+		"a refused one, and there is no other": {"forged", false, 1, codes.Unauthenticated},
+		"of a service that may not call":       {"reports", true, 0, codes.PermissionDenied},
+	} {
+		_, s, dial := start(t, &tokens{})
+		source := &dropping{tokens: tokens{name: c.first}, willing: c.willing}
+		shown := s2s.Credentials{Tokens: source, Audience: "payments"}
+		perCall, err := rpc.NewCredentials(shown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = dial(grpc.WithPerRPCCredentials(perCall), grpc.WithUnaryInterceptor(rpc.RetryRefused(shown))).Check(ctx, &healthpb.HealthCheckRequest{})
+		if status.Code(err) != c.at || source.drops != c.drops || (s.ctx != nil) != (c.at == codes.OK) {
+			t.Errorf("%s: %v, %d drops", name, err, source.drops)
+		}
+	}
+}
+
 func expired(ctx context.Context) context.Context {
 	ctx, cancel := context.WithTimeout(ctx, -1)
 	cancel()
