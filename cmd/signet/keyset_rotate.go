@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -26,11 +25,6 @@ func (rotateCmd) Help() string {
 has a pending key keeps it, and gets no other.
 
 ` + jsonHelp[change]() + "\nWith --auto and --output json:\n\n" + membersOf[changes]()
-}
-
-// changes is the JSON output of the commands that change several keysets.
-type changes struct {
-	Keysets []change `json:"keysets" help:"each keyset, in the order given or by name"`
 }
 
 // Run begins a rotation, or does what the flags ask for instead.
@@ -151,50 +145,4 @@ func (c *rotateCmd) auto(a *app, at *keysetCmd, parsed *kong.Context) error {
 			fmt.Fprintf(w, "%s: key %s is pending.\n", r.Keyset, r.Key)
 		}
 	})
-}
-
-// each does something for every keyset named, or for all of them, and prints what came of it. Those that fail do not
-// hold up the others, and decide the exit code.
-func (at *keysetCmd) each(a *app, parsed *kong.Context, names []string, do func(context.Context, *keyconfig.Opened, string) (change, error), table func(io.Writer, change)) error {
-	result, failed, place := changes{Keysets: []change{}}, 0, ""
-	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
-		place = s.String()
-		if len(names) == 0 {
-			var err error
-			if names, err = s.Store.List(ctx); err != nil {
-				return err
-			}
-		}
-		for _, name := range names {
-			r, err := do(ctx, s, name)
-			if err != nil && (len(names) == 1 || errors.Is(err, context.Canceled)) {
-				return err
-			}
-			if err != nil {
-				failed++
-				r = change{Keyset: name, Problem: err.Error(), Steps: []stepInfo{}}
-			}
-			result.Keysets = append(result.Keysets, r)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = a.print(result, func(w io.Writer) {
-		if len(result.Keysets) == 0 {
-			fmt.Fprintf(w, "There is no keyset in %s yet: create one with \"signet keyset create NAME\".\n", place)
-		}
-		for _, r := range result.Keysets {
-			if r.Problem != "" {
-				fmt.Fprintf(w, "%s: failed: %s\n", r.Keyset, printable(r.Problem))
-				continue
-			}
-			table(w, r)
-		}
-	})
-	if err == nil && failed > 0 {
-		return fmt.Errorf("%s failed: see why above", count(failed, "keyset", "keysets"))
-	}
-	return err
 }

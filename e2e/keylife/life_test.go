@@ -13,8 +13,9 @@ import (
 // TestAKeyLivesFromPendingToDestroyed takes a key through every state, with the custodian's rights alone, while a worker
 // with rights of its own seals and opens.
 func TestAKeyLivesFromPendingToDestroyed(t *testing.T) {
-	const delay = 3 * time.Second
-	s := start(t, delay)
+	s := start(t, time.Hour) // too early is too early, however slow the machine
+	hurry := func() { run(t, s, "policy", keyset, "--propagation-delay=1ms") }
+	patience := func() { run(t, s, "policy", keyset, "--propagation-delay=1h") }
 	w := newWorker(t, s)
 	first := states(t, s)["primary"][0]
 	old := w.seals(t, first)
@@ -24,7 +25,7 @@ func TestAKeyLivesFromPendingToDestroyed(t *testing.T) {
 	w.seals(t, first)
 	refused(t, s, 3, "too early to promote", "promote", keyset)
 	refused(t, s, 3, "is the primary key, which seals", "disable", keyset, "--key="+first, "--force")
-	time.Sleep(delay)
+	hurry()
 	if got := run(t, s, "promote", keyset, "--key="+second); got.State != "primary" || len(got.Steps) != 2 {
 		t.Errorf("promote: %+v", got)
 	}
@@ -37,8 +38,9 @@ func TestAKeyLivesFromPendingToDestroyed(t *testing.T) {
 		t.Errorf("retired: %v", err)
 	}
 
+	patience()
 	refused(t, s, 3, "too early to disable", "disable", keyset, "--key="+first)
-	time.Sleep(delay)
+	hurry()
 	run(t, s, "disable", keyset, "--key="+first)
 	w.refresh(t)
 	if err := w.opens(old); !errors.Is(err, keys.ErrUnavailable) || errors.Is(err, keys.ErrDestroyed) {
@@ -55,14 +57,13 @@ func TestAKeyLivesFromPendingToDestroyed(t *testing.T) {
 	run(t, s, "disable", keyset, "--key="+first)
 
 	refused(t, s, 3, "nothing shows that the key is unused", "destroy", keyset, "--key="+first, "--schedule")
-	schedule := []string{"destroy", keyset, "--key=" + first, "--schedule", "--allow-destroying-a-key-in-use", "--wait=3s"}
-	run(t, s, schedule...)
+	schedule := []string{"destroy", keyset, "--key=" + first, "--schedule", "--allow-destroying-a-key-in-use"}
+	run(t, s, append(schedule, "--wait=1h")...)
 	refused(t, s, 3, "too early to destroy", "destroy", keyset, "--key="+first, "--carry-out")
 	run(t, s, "destroy", keyset, "--key="+first, "--cancel")
-	time.Sleep(3 * time.Second)
 	refused(t, s, 3, "not scheduled", "destroy", keyset, "--key="+first, "--carry-out")
-	run(t, s, schedule...)
-	time.Sleep(3 * time.Second)
+	run(t, s, append(schedule, "--wait=10ms")...)
+	time.Sleep(10 * time.Millisecond)
 	refused(t, s, 1, `must grant "update" on path "secret/destroy/signet/keysets/ns/payments"`, "destroy", keyset, "--key="+first, "--carry-out")
 	if by := states(t, s); len(by["disabled"]) != 1 {
 		t.Errorf("refused to the custodian, it left %v", by)
