@@ -59,7 +59,7 @@ func TestEverythingHasHelpThatIsASentence(t *testing.T) {
 }
 
 func TestEveryFlagHasAnEnvironmentVariableUnlessItIsADecisionOfTheMoment(t *testing.T) {
-	ofTheMoment := []string{"help", "plan", "key", "force", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "role"}
+	ofTheMoment := []string{"help", "plan", "key", "force", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "role", "file"}
 	seen := map[string]string{}
 	visit(model(t).Node, func(n *kong.Node) {
 		for _, flag := range n.Flags {
@@ -116,7 +116,7 @@ func TestEveryJSONMemberIsDescribed(t *testing.T) {
 	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[created](), reflect.TypeFor[changes](), reflect.TypeFor[policy](), reflect.TypeFor[listing](), reflect.TypeFor[status](),
-		reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[versionInfo](),
+		reflect.TypeFor[verified](), reflect.TypeFor[backedUp](), reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[versionInfo](),
 	} {
 		check(typ)
 	}

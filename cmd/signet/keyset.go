@@ -26,6 +26,9 @@ type keysetCmd struct {
 	Enable  enableCmd  `cmd:"" help:"Enable a disabled key: it opens again what it sealed."`
 	Destroy destroyCmd `cmd:"" help:"Destroy a disabled key for good, in two steps with a waiting period between them."`
 	Rewrap  rewrapCmd  `cmd:"" help:"Wrap keys anew, under the newest version of the Transit key."`
+	Verify  verifyCmd  `cmd:"" help:"Try every key: unwrap it, seal and open a probe with it."`
+	Backup  backupCmd  `cmd:"" help:"Write keysets to a file, every key wrapped as it is."`
+	Restore restoreCmd `cmd:"" help:"Create the keysets of a backup that are missing."`
 	Policy  policyCmd  `cmd:"" help:"Show or change what a keyset says about its rotation."`
 }
 

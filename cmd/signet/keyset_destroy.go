@@ -24,7 +24,9 @@ type destroyCmd struct {
 
 // Help is the long help of the command.
 func (destroyCmd) Help() string {
-	return `What a destroyed key sealed never opens again: histories, open workflows, schedules, memos. Disable the key first,
+	return `Exactly one of --schedule, --carry-out and --cancel says which step it is.
+
+What a destroyed key sealed never opens again: histories, open workflows, schedules, memos. Disable the key first,
 and see for as long as your longest workflow and schedule what does not open any more.
 
 Destroying removes the key from the keyset, and every earlier version of the keyset from Vault. Backups of Vault still

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+	"github.com/signet-temporal/signet/internal/keyconfig"
+	"github.com/signet-temporal/signet/keys"
+)
+
+type restoreCmd struct {
+	Names []string `arg:"" optional:"" name:"name" help:"Names of keysets in the backup; all of them if none is given."`
+	File  string   `required:"" placeholder:"FILE" help:"File that \"signet keyset backup\" wrote."`
+	planFlag
+}
+
+// Help is the long help of the command.
+func (restoreCmd) Help() string {
+	return `Keysets that are missing are created as they were. What is there is never overwritten: if it differs from the backup, nothing at all is
+restored. Try "signet keyset verify --file FILE" first: it says whether the Transit key still opens the keys.
+
+` + jsonHelp[backedUp]()
+}
+
+// Run creates what is missing. It looks at all keysets before it creates the first.
+func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
+	if err := checkNames(c.Names...); err != nil {
+		return err
+	}
+	b, err := readBackup(c.File)
+	if err != nil {
+		return err
+	}
+	names := c.Names
+	if len(names) == 0 {
+		names = b.names()
+	}
+	result := backedUp{File: c.File, Planned: c.Plan, Keysets: []backedKeyset{}}
+	err = at.withStore(a, parsed, !c.Plan, func(ctx context.Context, s *keyconfig.Opened) error {
+		var absent []*keys.Keyset
+		for _, name := range names {
+			k, _, err := b.fetch(ctx, name)
+			if err != nil {
+				return err
+			}
+			there, _, err := s.Store.Fetch(ctx, name)
+			switch {
+			case errors.Is(err, keys.ErrNotFound):
+				absent = append(absent, k)
+				result.Keysets = append(result.Keysets, describeBacked(k, "restored"))
+			case err != nil:
+				return err
+			case !equal(there, k):
+				return codedf(exitRefused, "keyset %q is there and differs from the backup, so nothing was restored: restore others by name, or look at it with \"signet keyset status %s\"", name, name)
+			default:
+				result.Keysets = append(result.Keysets, describeBacked(k, "there already"))
+			}
+		}
+		if c.Plan {
+			return nil
+		}
+		for _, k := range absent {
+			if _, err := s.Store.Replace(ctx, k, ""); err != nil {
+				return fmt.Errorf("restoring stopped, run it again: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.print(result, func(w io.Writer) {
+		if c.Plan {
+			fmt.Fprintln(w, "Plan, of which nothing was done:")
+		}
+		for _, k := range result.Keysets {
+			fmt.Fprintf(w, "%s: %s, %s.\n", k.Name, k.Does, count(k.Keys, "key", "keys"))
+		}
+	})
+}
+
+func equal(a, b *keys.Keyset) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
