@@ -300,3 +300,29 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestARestoreKilledAtEveryRequestAndRunAgain kills the restoring of two lost keysets at every request.
+func TestARestoreKilledAtEveryRequestAndRunAgain(t *testing.T) {
+	s := start(t, time.Millisecond)
+	k := newKiller(t, s)
+	s.CreateKeyset(t, "ns/orders")
+	file := t.TempDir() + "/backup.json"
+	signet(t, s, "keyset", "backup", "--file="+file)
+	root := root(t, s)
+	points := 0
+	for killed := true; killed; points++ {
+		for _, name := range []string{"ns/orders", keyset} {
+			if _, err := root.Logical().DeleteWithContext(t.Context(), "secret/metadata/signet/keysets/"+name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		killed = k.run(t, s.Roles.CustodianToken, points, "keyset", "restore", "--file="+file)
+		if out := signet(t, s, "keyset", "restore", "--file="+file); !strings.Contains(out, "ns/orders: ") || !strings.Contains(out, keyset+": ") {
+			t.Errorf("killed at point %d and run again: %s", points, out)
+		}
+		if got := execAt(t, s.Vault.Address, s.Roles.WorkerToken, "keyset", "verify", "ns/orders", keyset); got.Code != 0 {
+			t.Errorf("killed at point %d and run again: %s%s", points, got.Stdout, got.Stderr)
+		}
+	}
+	t.Logf("killed at %d points", points-1)
+}

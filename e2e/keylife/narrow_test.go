@@ -6,10 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/vault/api"
-
 	"github.com/signet-temporal/signet/keys"
-	"github.com/signet-temporal/signet/keys/vaultstore"
 )
 
 // TestAPolicyForOneKeysetReachesNoOther: a worker of one namespace neither reads the keyset of another nor unwraps a key
@@ -30,14 +27,6 @@ func TestAPolicyForOneKeysetReachesNoOther(t *testing.T) {
 		s.VaultWrite(t, "sys/policies/acl/narrow-"+role, map[string]any{"policy": signet(t, s, "vault", "policy", "--role="+role, keyset)})
 		answer := s.VaultWrite(t, "auth/token/create", map[string]any{"policies": []string{"narrow-" + role}, "no_default_policy": true, "ttl": "1h"})
 		return answer.Auth.ClientToken
-	}
-	client := func(token string) *api.Client {
-		c, err := vaultstore.NewClient(vaultstore.ClientOptions{Address: s.Vault.Address})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.SetToken(token)
-		return c
 	}
 	denied := func(what string, err error) {
 		t.Helper()
@@ -61,7 +50,7 @@ func TestAPolicyForOneKeysetReachesNoOther(t *testing.T) {
 	denied("reading the other keyset", err)
 	_, err = worker.DecryptWithContext(t.Context(), ciphertext, []byte("ns/orders"))
 	denied("unwrapping its key", err)
-	c := client(held)
+	c := client(t, s, held)
 	_, err = c.Logical().WriteWithContext(t.Context(), "transit/decrypt/signet", map[string]any{
 		"batch_input": []map[string]any{{"ciphertext": string(ciphertext), "context": b64("ns/orders")}},
 	})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/signet-temporal/signet/keys"
-	"github.com/signet-temporal/signet/keys/vaultstore"
 )
 
 // TestARestoreDrill loses keysets in Vault in two ways, restores them from a file, and opens what was sealed before.
@@ -36,11 +35,7 @@ func TestARestoreDrill(t *testing.T) {
 	verify(0, "ns/payments: 2 of 2 keys open.", "--file="+file)
 	verify(0, "ns/payments: 2 of 2 keys open.", keyset)
 
-	root, err := vaultstore.NewClient(vaultstore.ClientOptions{Address: s.Vault.Address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	root.SetToken(s.Vault.Token)
+	root := root(t, s)
 	if _, err := root.Logical().DeleteWithContext(t.Context(), "secret/metadata/signet/keysets/ns/payments"); err != nil {
 		t.Fatal(err)
 	}

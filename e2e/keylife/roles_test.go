@@ -7,7 +7,6 @@ import (
 
 	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/keys"
-	"github.com/signet-temporal/signet/keys/vaultstore"
 )
 
 // TestEachRoleDoesItsWorkAndNothingMore runs every command with a token of each role, which has the policy that signet
@@ -88,11 +87,7 @@ func sameStates(a, b map[string][]string) bool {
 // deniedInVault tries with the role's token what no role may do.
 func deniedInVault(t *testing.T, s *stack.Stack, held, role string) {
 	t.Helper()
-	c, err := vaultstore.NewClient(vaultstore.ClientOptions{Address: s.Vault.Address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.SetToken(held)
+	c := client(t, s, held)
 	for _, path := range []string{
 		"transit/keys/signet/rotate", "transit/keys/signet/config", "transit/keys/other", "transit/encrypt/other", "transit/decrypt/other",
 		"transit/datakey/plaintext/signet", "transit/sign/signet", "secret/data/elsewhere", "secret/destroy/elsewhere",

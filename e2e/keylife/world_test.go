@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/api"
 	commonpb "go.temporal.io/api/common/v1"
 
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/vaultstore"
 )
 
 const keyset = "ns/payments"
@@ -49,6 +51,22 @@ func signet(t *testing.T, s *stack.Stack, args ...string) string {
 		t.Fatalf("signet %v: exit code %d: %s", args, got.Code, got.Stderr)
 	}
 	return got.Stdout
+}
+
+// client speaks to Vault with a token, past signet.
+func client(t *testing.T, s *stack.Stack, token string) *api.Client {
+	t.Helper()
+	c, err := vaultstore.NewClient(vaultstore.ClientOptions{Address: s.Vault.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetToken(token)
+	return c
+}
+
+func root(t *testing.T, s *stack.Stack) *api.Client {
+	t.Helper()
+	return client(t, s, s.Vault.Token)
 }
 
 // change is what the changing commands print as JSON.

@@ -41,5 +41,5 @@ func PlanAuto(k *keys.Keyset, fresh NewKey, now time.Time) (*keys.Keyset, error)
 	case due.Promote != 0:
 		return PlanPromote(k, PromoteOptions{Key: due.Promote}, now)
 	}
-	return PlanBegin(k, fresh, now)
+	return add(k, fresh, now)
 }

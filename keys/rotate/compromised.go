@@ -28,8 +28,6 @@ func PlanCompromised(k *keys.Keyset, id keys.ID, fresh NewKey, now time.Time) (*
 	if err != nil {
 		return nil, err
 	}
-	if key = next.Key(id); key.Compromised.IsZero() {
-		key.Compromised = stamp(now)
-	}
+	next.Key(id).Compromised = stamp(now)
 	return checked(next)
 }

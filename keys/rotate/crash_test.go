@@ -234,3 +234,64 @@ func whole(t *testing.T, point int, before, after *keys.Keyset) {
 		}
 	}
 }
+
+// keeper is a store whose earlier versions may not be removed.
+type keeper struct {
+	plain
+	denied error
+}
+
+func (k keeper) Forget(context.Context, string) error { return k.denied }
+
+func TestARefusedDestructionRemovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, c := stage(t)
+		before := p.Calls()
+		for _, id := range []keys.ID{c.primary, c.retired, c.disabled} {
+			_, err := rotate.Destroy(t.Context(), p, name, id)
+			wantError(t, err, rotate.ErrRefused, id.String())
+		}
+		denied := errors.New("vault denied permission")
+		_, err := rotate.Destroy(t.Context(), keeper{p, denied}, name, c.scheduled)
+		wantError(t, err, denied, c.scheduled.String(), "is not destroyed")
+		if after := p.Calls(); after.Replace != before.Replace || after.Forget != before.Forget {
+			t.Errorf("calls %+v, were %+v: something was removed", after, before)
+		}
+		if got := fetch(t, p.Store).Key(c.scheduled).State; got != keys.Disabled {
+			t.Errorf("the key is %s, want it disabled as before", got)
+		}
+	})
+}
+
+func TestALostAnswerIsReportedAsTheChangeThatItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, c := stage(t)
+		twice := &scripted{p.Store, func(ctx context.Context, k *keys.Keyset, old keys.Version) (keys.Version, error) {
+			if _, err := p.Store.Replace(ctx, k, old); err != nil {
+				return "", err
+			}
+			return p.Store.Replace(ctx, k, old)
+		}}
+		r, err := rotate.Change(t.Context(), twice, name, func(k *keys.Keyset) (*keys.Keyset, error) { return rotate.PlanEnable(k, c.disabled, time.Now()) })
+		if err != nil || len(r.Steps()) != 1 || r.Steps()[0].To != keys.Retired {
+			t.Errorf("%+v, %v, want the step that was taken", r.Steps(), err)
+		}
+	})
+}
+
+func TestAGeneratedKeyServesUntilItsIDIsTaken(t *testing.T) {
+	kek := keystest.NewKEK(t)
+	k := &keys.Keyset{Format: 1, Name: name, Type: keys.XAES256GCM}
+	fresh := rotate.Generated(t.Context(), kek)
+	first, wrapped, err := fresh(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err := fresh(k); err != nil || again != first {
+		t.Errorf("the second attempt gets key %s, %v, want %s once more", again, err, first)
+	}
+	k.Keys = append(k.Keys, keys.Key{ID: first, State: keys.Primary, Wrapped: wrapped})
+	if other, _, err := fresh(k); err != nil || other == first {
+		t.Errorf("the id %s is taken and was given again: %v", other, err)
+	}
+}
