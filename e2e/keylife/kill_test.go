@@ -174,7 +174,7 @@ func shape(k *keys.Keyset, store *vaultstore.Store) string {
 		all = append(all, fmt.Sprintf("%s by v%d scheduled=%t compromised=%t", key.State, rotate.WrappedBy(store, key), !key.DestroyAfter.IsZero(), !key.Compromised.IsZero()))
 	}
 	slices.Sort(all)
-	return strings.Join(append(all, rotate.Every(k.Policy)), ", ")
+	return strings.Join(append(all, time.Duration(k.Policy.RotateEvery).String()), ", ")
 }
 
 // TestKilledAtEveryRequestAndRunAgain kills every changing command with SIGKILL at every request it makes to Vault,

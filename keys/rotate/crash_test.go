@@ -97,7 +97,7 @@ func shape(k *keys.Keyset, p plain) []string {
 		all = append(all, fmt.Sprintf("%s wrapped by %d, scheduled %t, compromised %t", key.State, rotate.WrappedBy(p, key), !key.DestroyAfter.IsZero(), !key.Compromised.IsZero()))
 	}
 	slices.Sort(all)
-	return append(all, rotate.Every(k.Policy))
+	return append(all, time.Duration(k.Policy.RotateEvery).String())
 }
 
 // TestWhateverIsInterruptedCanBeRunAgain ends every changing command at every call it makes, before and after: the

@@ -22,7 +22,7 @@ func Steps(before, after *keys.Keyset) []Step {
 		before = &keys.Keyset{Policy: after.Policy}
 	}
 	if before.Policy != after.Policy {
-		steps = append(steps, Step{Does: fmt.Sprintf("policy: propagation delay %s, rotation %s", time.Duration(after.Policy.PropagationDelay), Every(after.Policy))})
+		steps = append(steps, Step{Does: fmt.Sprintf("policy: propagation delay %s, rotation %s", time.Duration(after.Policy.PropagationDelay), every(after.Policy))})
 	}
 	for _, key := range after.Keys {
 		old := before.Key(key.ID)
@@ -52,8 +52,8 @@ func Steps(before, after *keys.Keyset) []Step {
 	return steps
 }
 
-// Every says how often a policy rotates, for people.
-func Every(p keys.Policy) string {
+// every says how often a policy rotates, for people.
+func every(p keys.Policy) string {
 	if p.RotateEvery == 0 {
 		return "by people only"
 	}
