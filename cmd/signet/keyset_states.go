@@ -35,7 +35,7 @@ type disableCmd struct {
 
 // Help is the long help of the command.
 func (disableCmd) Help() string {
-	return "Disabling shows what still needs the key, and can be undone. Workflows that do wait until it is enabled again; they do not fail.\n\n" + jsonHelp[change]()
+	return "Disabling shows what still needs the key, and can be undone. Workflow tasks that do are retried until it is enabled again; activities\nas long as their retry policy lets them; client calls get an error.\n\n" + jsonHelp[change]()
 }
 
 // Run disables the key.
@@ -44,7 +44,7 @@ func (c *disableCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		return rotate.PlanDisable(k, c.Key, c.Force, a.now())
 	}, func(w io.Writer, r change) {
 		r.table(w, fmt.Sprintf("Key %s of keyset %s is disabled already.", c.Key, c.Name),
-			fmt.Sprintf("Key %s of keyset %s is disabled: from the next refresh of every worker on it opens nothing. What needs it waits. To undo it:\n\n    signet keyset enable %[2]s --key=%[1]s", c.Key, c.Name))
+			fmt.Sprintf("Key %s of keyset %s is disabled: from the next refresh of every worker on it opens nothing. To undo it:\n\n    signet keyset enable %[2]s --key=%[1]s", c.Key, c.Name))
 	})
 }
 
