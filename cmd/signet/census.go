@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -24,6 +23,10 @@ type censusCmd struct {
 	Checkpoint string  `env:"SIGNET_CENSUS_CHECKPOINT" placeholder:"FILE" help:"Keep the census in this file while it is taken, and go on from it when the command is run again. It is removed at the end."`
 	Rate       float64 `default:"100" env:"SIGNET_CENSUS_RATE" help:"Requests to Temporal a second, at most."`
 	Parallel   int     `default:"8" env:"SIGNET_CENSUS_PARALLEL" help:"Workflows that are looked at at once."`
+
+	RunAsWorkflow     bool   `help:"Take the census as a Temporal workflow, in which every process with this flag takes part."`
+	TaskQueue         string `default:"signet-census" env:"SIGNET_CENSUS_TASK_QUEUE" help:"Task queue of that workflow."`
+	WorkflowNamespace string `env:"SIGNET_CENSUS_WORKFLOW_NAMESPACE" placeholder:"NAME" help:"Namespace in which that workflow runs, if not in the one that is counted."`
 }
 
 // Help is the long help of the command.
@@ -34,6 +37,9 @@ It needs no key and no key store, and changes nothing.
 
 Promote the new key first, wait until every process has it, and then take the census: of the time after it began it knows
 nothing. A workflow needs a request or two, so 100,000 of them take half an hour at the default rate.
+
+With --run-as-workflow the census is a Temporal workflow. Run the same command on as many machines as you like: the
+first begins it, all work for it, and each prints the result. When none is left it waits for the next.
 
 ` + jsonHelp[counted]()
 }
@@ -49,6 +55,14 @@ func (c *censusCmd) Run(a *app) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if c.RunAsWorkflow {
+		return c.runAsWorkflow(ctx, a, options)
+	}
+	return c.runHere(ctx, a, options)
+}
+
+// runHere takes the census in this process.
+func (c *censusCmd) runHere(ctx context.Context, a *app, options client.Options) error {
 	kept := &checkpoint{path: c.Checkpoint}
 	from, err := kept.load()
 	if err != nil {
@@ -72,8 +86,7 @@ func (c *censusCmd) Run(a *app) error {
 	if err != nil {
 		return c.interrupted(ctx, kept, err)
 	}
-	report := newCounted(result)
-	if err := a.print(report, func(w io.Writer) { report.table(w, a.now()) }); err != nil {
+	if err := a.printCensus(result); err != nil {
 		return err
 	}
 	return kept.remove()

@@ -88,6 +88,11 @@ func newCounted(r *census.Result) counted {
 	return c
 }
 
+func (a *app) printCensus(r *census.Result) error {
+	report := newCounted(r)
+	return a.print(report, func(w io.Writer) { report.table(w, a.now()) })
+}
+
 func given(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

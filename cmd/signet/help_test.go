@@ -59,7 +59,7 @@ func TestEverythingHasHelpThatIsASentence(t *testing.T) {
 }
 
 func TestEveryFlagHasAnEnvironmentVariableUnlessItIsADecisionOfTheMoment(t *testing.T) {
-	ofTheMoment := []string{"help", "plan", "key", "force", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "role", "file"}
+	ofTheMoment := []string{"help", "plan", "key", "force", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "role", "file", "run-as-workflow"}
 	seen := map[string]string{}
 	visit(model(t).Node, func(n *kong.Node) {
 		for _, flag := range n.Flags {

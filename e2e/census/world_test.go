@@ -24,6 +24,7 @@ import (
 
 const (
 	namespace = "payments"
+	elsewhere = "operations" // where censuses run as workflows
 	keyset    = "ns/" + namespace
 	taskQueue = "orders"
 	patience  = time.Minute
@@ -66,7 +67,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{Stack: stack.Start(t, stack.Options{Namespaces: []string{namespace}, WithoutOIDC: true})}
+	w := &world{Stack: stack.Start(t, stack.Options{Namespaces: []string{namespace, elsewhere}, WithoutOIDC: true})}
 	w.all = w.ClientWith(t, namespace)
 	return w
 }

@@ -39,6 +39,15 @@ func (r *Result) check(namespace string) error {
 	return nil
 }
 
+// Add adds what was counted of one page, behind which next stands; nil after the last page of all. Pages are added in
+// their order. maxKeys is that of [Options].
+func (r *Result) Add(t Tally, next *Position, maxKeys int, now time.Time) {
+	r.merge(t, maxKeys)
+	if r.Next = next; next == nil {
+		r.Finished = now.UTC()
+	}
+}
+
 // Complete reports whether the whole namespace was walked.
 func (r *Result) Complete() bool { return r.Next == nil && !r.Finished.IsZero() }
 

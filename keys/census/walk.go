@@ -30,10 +30,13 @@ type Options struct {
 
 	// From is what an earlier run of the census has saved; nil begins a new one. The walker goes on with it and changes it.
 	From *Result
-	// Save is called after every page with the census so far, to be kept as JSON. It must not keep the value itself. An
-	// error ends the census. Nil: nothing is saved.
+	// Save is called after every page with the census so far, to be kept as JSON. The value does not change until Save is
+	// called again, nor after Run has returned. An error ends the census. Nil: nothing is saved.
 	Save func(*Result) error
 }
+
+// DefaultMaxKeys is the default of Options.MaxKeys.
+const DefaultMaxKeys = 20_000
 
 const maxPageSize = 1000
 
@@ -60,7 +63,7 @@ func New(s Service, o Options) (*Walker, error) {
 			return nil, err
 		}
 	}
-	o.Rate, o.Parallel, o.PageSize, o.MaxKeys = either(o.Rate, 100), either(o.Parallel, 8), either(o.PageSize, 100), either(o.MaxKeys, 20_000)
+	o.Rate, o.Parallel, o.PageSize, o.MaxKeys = either(o.Rate, 100), either(o.Parallel, 8), either(o.PageSize, 100), either(o.MaxKeys, DefaultMaxKeys)
 	o.Patience = either(o.Patience, 2*time.Minute)
 	return &Walker{service: s, o: o, limit: rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))}, nil
 }
@@ -95,7 +98,7 @@ func Run(ctx context.Context, s Service, o Options) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.Add(r, tally, page.Next, time.Now())
+		r.Add(tally, page.Next, w.o.MaxKeys, time.Now())
 		if o.Save != nil {
 			if err := o.Save(r); err != nil {
 				return nil, fmt.Errorf("saving the census: %w", err)
@@ -139,12 +142,4 @@ func (w *Walker) Count(ctx context.Context, began time.Time, items []Item) (Tall
 		t.add(item, found[i], began, w.o.MaxKeys)
 	}
 	return t, nil
-}
-
-// Add adds what was counted of the page before next to the census.
-func (w *Walker) Add(r *Result, t Tally, next *Position, now time.Time) {
-	r.merge(t, w.o.MaxKeys)
-	if r.Next = next; next == nil {
-		r.Finished = now.UTC()
-	}
 }
