@@ -19,7 +19,9 @@ type cli struct {
 	Vault   vaultCmd   `cmd:"" help:"Prepare Vault for keysets."`
 	Payload payloadCmd `cmd:"" help:"Look at sealed payloads."`
 	Census  censusCmd  `cmd:"" help:"Count which keys a namespace still needs."`
-	Version versionCmd `cmd:"" help:"Print the version of signet."`
+
+	Schedules schedulesCmd `cmd:"" help:"Move schedules to the primary key."`
+	Version   versionCmd   `cmd:"" help:"Print the version of signet."`
 
 	Output string `short:"o" enum:"table,json" default:"table" env:"SIGNET_OUTPUT" help:"How to print the result: table or json. The help of each command lists the members of its JSON."`
 }
@@ -53,7 +55,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return report(stderr, usageError(parsed, err))
 	}
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, json: c.Output == "json"}
-	if err := parsed.Run(a, &c.Keyset, &c.Vault); err != nil {
+	if err := parsed.Run(a, &c.Keyset, &c.Vault, &c.Schedules); err != nil {
 		return report(stderr, err)
 	}
 	return exitOK

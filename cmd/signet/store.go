@@ -157,7 +157,7 @@ func typedStores(parsed *kong.Context) []string {
 	vault := ""
 	for _, element := range parsed.Path {
 		flag := element.Flag
-		if flag == nil || flag.Group == nil || element.Resolved {
+		if flag == nil || flag.Group == nil || flag.Group.Key == "temporal" || element.Resolved {
 			continue
 		}
 		switch flag.Name {
