@@ -71,7 +71,7 @@ func newCounted(r *census.Result) counted {
 		Unsealed: r.Unsealed, Malformed: r.Malformed, Later: r.Later, References: r.References, Overflow: r.Overflow,
 		Keys: []keyCount{},
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.Keys)) {
+	for _, id := range inOrder(r.Keys) {
 		k, slash := r.Keys[id], strings.LastIndexByte(id, '/')
 		until, held := r.Until(id)
 		c.Keys = append(c.Keys, keyCount{
@@ -91,6 +91,14 @@ func newCounted(r *census.Result) counted {
 func (a *app) printCensus(r *census.Result) error {
 	report := newCounted(r)
 	return a.print(report, func(w io.Writer) { report.table(w, a.now()) })
+}
+
+// inOrder returns the keys by keyset, and within one in the order in which they came into use.
+func inOrder(all map[string]*census.Key) []string {
+	return slices.SortedFunc(maps.Keys(all), func(a, b string) int {
+		keyset := func(id string) string { return id[:strings.LastIndexByte(id, '/')] }
+		return cmp.Or(strings.Compare(keyset(a), keyset(b)), all[a].Oldest.Compare(all[b].Oldest), strings.Compare(a, b))
+	})
 }
 
 func given(t time.Time) *time.Time {

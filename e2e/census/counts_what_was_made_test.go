@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,13 @@ func TestACensusIsExact(t *testing.T) {
 			t.Errorf("%s: schedules %s", want.key, k.ScheduleIDs)
 		}
 	}
+	table := stack.Exec(t, nil, stack.Program(t, "signet"), "census", "--address="+w.Temporal.Address, "--namespace="+namespace)
+	for _, line := range []string{"payments  4 open and 14 closed workflows, 1 schedule, retention 24h\n", "\n" + w.keys[0] + "  84 payloads\n", "needed     for 3 open workflows, 1 schedule\n"} {
+		if table.Code != 0 || !strings.Contains(table.Stdout, line) {
+			t.Errorf("exit code %d, %swithout %q in %s", table.Code, table.Stderr, line, table.Stdout)
+		}
+	}
+	t.Logf("\n%s", table.Stdout)
 	second24 := r.key(w.keys[1])
 	if until := second24.NeededUntil; until.Before(second24.NewestUse.Add(24*time.Hour-time.Second)) || until.After(r.Began.Add(24*time.Hour)) {
 		t.Errorf("the second key is needed until %s, it was used until %s", until, second24.NewestUse)

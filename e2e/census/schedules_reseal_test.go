@@ -28,11 +28,16 @@ type resealing struct {
 	}
 }
 
-// reseal runs the command as a worker's identity, which can open.
-func (w *world) reseal(t *testing.T, code int, args ...string) resealing {
+// asWorker runs the command with a worker's identity, which can open.
+func (w *world) asWorker(t *testing.T, args ...string) stack.Run {
 	t.Helper()
 	env := []string{"VAULT_ADDR=" + w.Vault.Address, "VAULT_TOKEN=" + w.Roles.WorkerToken, "TEMPORAL_ADDRESS=" + w.Temporal.Address, "TEMPORAL_NAMESPACE=" + namespace}
-	run := stack.Exec(t, env, stack.Program(t, "signet"), append([]string{"schedules", "reseal", "--output=json"}, args...)...)
+	return stack.Exec(t, env, stack.Program(t, "signet"), append([]string{"schedules", "reseal"}, args...)...)
+}
+
+func (w *world) reseal(t *testing.T, code int, args ...string) resealing {
+	t.Helper()
+	run := w.asWorker(t, append(args, "--output=json")...)
 	if run.Code != code {
 		t.Fatalf("exit code %d, want %d: %s", run.Code, code, run.Stderr)
 	}
@@ -152,6 +157,11 @@ func TestASchedulesArgumentsMoveToThePrimaryKeyAndNothingElseChanges(t *testing.
 		if !proto.Equal(w.describe(t, id).GetSchedule(), d.GetSchedule()) {
 			t.Errorf("--plan has changed schedule %s", id)
 		}
+	}
+	if table := w.asWorker(t, "--plan"); table.Code != 0 || !strings.Contains(table.Stdout, "\nnightly   to reseal  4         "+old.key+"  0     1\n") {
+		t.Errorf("exit code %d, %s%s", table.Code, table.Stderr, table.Stdout)
+	} else {
+		t.Logf("\n%s", table.Stdout)
 	}
 	check(w.reseal(t, 0), false, "current", "resealed", "resealed")
 	check(w.reseal(t, 0), false, "current", "current", "current")
