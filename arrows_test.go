@@ -29,7 +29,7 @@ func TestImportArrows(t *testing.T) {
 		"principal/verify":   append(append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, vault...), sdk...),
 		"principal/principaltest": append(append([]string{module + "/keys", module + "/converter", module + "/codecserver", module + "/principal/verify",
 			module + "/principal/s2s", module + "/principal/propagate"}, vault...), "go.temporal.io/"),
-		".":          append([]string{module + "/codecserver", "github.com/coreos/"}, vault...),
+		".":          append([]string{module + "/codecserver", "github.com/coreos/", "golang.org/x/tools/"}, vault...),
 		"signettest": append([]string{module + "/codecserver", module + "/principal/verify", "github.com/coreos/"}, vault...),
 		"cmd/signet": {module + "/codecserver", module + "/converter"},
 
@@ -46,6 +46,7 @@ func TestImportArrows(t *testing.T) {
 		"labels":                     {"go.temporal.io/", "github.com/"},
 		"labels/mask":                append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, append(vault, sdk...)...),
 		"keys/census/censusworkflow": append([]string{module + "/converter", module + "/codecserver"}, vault...),
+		"labels/vet":                 append([]string{module + "/keys", module + "/converter", module + "/codecserver", "go.temporal.io/"}, vault...),
 	} {
 		for _, dep := range deps(t, pkg) {
 			for _, prefix := range forbidden {

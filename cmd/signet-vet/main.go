@@ -1,0 +1,16 @@
+// Command signet-vet finds sensitive data without a label, and labelled data in what Temporal stores in clear. It is a
+// tool for go vet:
+//
+//	go install github.com/signet-temporal/signet/cmd/signet-vet@latest
+//	go vet -vettool=$(which signet-vet) ./...
+//
+// Package labels/vet says what it looks at. -labels.fields and -labels.types, behind -vettool, say what is sensitive.
+package main
+
+import (
+	"golang.org/x/tools/go/analysis/unitchecker"
+
+	"github.com/signet-temporal/signet/labels/vet"
+)
+
+func main() { unitchecker.Main(vet.New()) }
