@@ -86,7 +86,7 @@ func NewCodec(keys Keys, options CodecOptions) (*Codec, error) {
 	if keys == nil {
 		return nil, errors.New("converter: no keys: give a keys.Ring")
 	}
-	if err := options.Tenants.check(); err != nil {
+	if err := options.Tenants.check(options.Keyset); err != nil {
 		return nil, err
 	}
 	options.AcceptKeysets = slices.Clone(options.AcceptKeysets)

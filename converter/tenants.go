@@ -35,6 +35,9 @@ type Tenants struct {
 	// nil, workflow code works for the tenant of its own workflow, and everything else for all. The SDK gives no context
 	// with markers, updates' results, queries and failures; there the workflow id alone decides.
 	FromContext func(ctx Valuer) (tenant string, ok bool)
+	// OpenOnly opens what tenants' keysets have sealed, and seals everything under [CodecOptions].Keyset as before: for the
+	// time in which some processes do not know tenants yet.
+	OpenOnly bool
 }
 
 // Valuer is a context.Context or a workflow.Context.
@@ -42,15 +45,18 @@ type Valuer interface{ Value(key any) any }
 
 func (t *Tenants) on() bool { return t.Under != "" }
 
-func (t *Tenants) check() error {
+func (t *Tenants) check(keyset string) error {
 	if !t.on() {
-		if t.Of != nil || t.FromContext != nil {
+		if t.Of != nil || t.FromContext != nil || t.OpenOnly {
 			return errors.New("converter: Tenants.Under is empty: say what the names of tenants' keysets begin with, such as \"tenant/\"")
 		}
 		return nil
 	}
 	if !strings.HasSuffix(t.Under, "/") || wire.CheckName(t.Under+"x") != nil {
 		return fmt.Errorf("converter: Tenants.Under is %q: use the beginning of a keyset's name up to a slash, such as \"tenant/\"", t.Under)
+	}
+	if t.OpenOnly && keyset == "" {
+		return errors.New("converter: Tenants.OpenOnly seals under the keyset of before: name it in Keyset")
 	}
 	return nil
 }
@@ -91,11 +97,13 @@ func (c *core) ownerOf(workflow string) owner {
 		o.unknown = true
 	default:
 		tenant, keyset, err := t.of(c.options.Scope, workflow)
-		if err != nil {
-			o.keyset = ""
-		} else if tenant != "" {
-			o.tenant, o.keyset = tenant, keyset
+		o.tenant = tenant
+		if err != nil || tenant != "" {
+			o.keyset = keyset
 		}
+	}
+	if t.OpenOnly {
+		o.keyset = c.options.Keyset
 	}
 	return o
 }
@@ -103,7 +111,7 @@ func (c *core) ownerOf(workflow string) owner {
 // within returns the codec that seals in a context: c itself, unless the context names a tenant and c's workflow does
 // not, or it names another one. Then nothing is sealed.
 func (c *Codec) within(ctx Valuer) *Codec {
-	if ctx == nil {
+	if ctx == nil || c.core.options.Tenants.OpenOnly {
 		return c
 	}
 	tenant := c.core.tenantIn(ctx)
@@ -138,8 +146,11 @@ func (c *core) tenantIn(ctx Valuer) string {
 // accepts reports whether payloads under a keyset may open here.
 func (c *Codec) accepts(keyset string) bool {
 	o := &c.core.options
-	return slices.Contains(o.AcceptKeysets, keyset) || c.owner.tenant != "" && keyset == c.owner.keyset ||
-		c.owner.unknown && strings.HasPrefix(keyset, o.Tenants.Under)
+	if slices.Contains(o.AcceptKeysets, keyset) {
+		return true
+	}
+	tenant, ok := strings.CutPrefix(keyset, o.Tenants.Under)
+	return ok && (c.owner.unknown || c.owner.tenant != "" && c.owner.tenant == tenant)
 }
 
 // accepted is what accepts accepts, for people.
@@ -148,8 +159,8 @@ func (c *Codec) accepted() []string {
 	switch {
 	case c.owner.unknown:
 		return append(slices.Clone(o.AcceptKeysets), o.Tenants.Under+"…")
-	case c.owner.tenant != "" && c.owner.keyset != "":
-		return append(slices.Clone(o.AcceptKeysets), c.owner.keyset)
+	case c.owner.tenant != "":
+		return append(slices.Clone(o.AcceptKeysets), o.Tenants.Under+c.owner.tenant)
 	}
 	return o.AcceptKeysets
 }

@@ -246,6 +246,60 @@ func TestTenantsThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
+// TestOpenOnlyReadsWhatTheNextStepWrites: for a rollout, in which some processes do not know tenants yet.
+func TestOpenOnlyReadsWhatTheNextStepWrites(t *testing.T) {
+	keys := tenantKeys(t)
+	before := tenantConverter(t, keys, "ns/payments", Tenants{OpenOnly: true, FromContext: worksFor})
+	after := tenantConverter(t, keys, "ns/payments", Tenants{FromContext: worksFor})
+	for _, id := range []string{"acme/1", "order-1", ""} {
+		if got, err := sealedBy(t, inWorkflowOf(before, id)); got != "ns/payments" {
+			t.Errorf("workflow %q: sealed under %q, %v", id, got, err)
+		}
+	}
+	other := context.WithValue(t.Context(), works{}, "bravo")
+	if got, err := sealedBy(t, inWorkflowOf(before, "acme/1").(*DataConverter).WithContext(other)); got != "ns/payments" {
+		t.Errorf("nothing is asked of the context yet: %q, %v", got, err)
+	}
+	for _, dc := range [][2]*DataConverter{{before, after}, {after, before}} {
+		sealed, err := inWorkflowOf(dc[0], "acme/1").ToPayloads("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := inWorkflowOf(dc[1], "acme/1").FromPayloads(sealed, new(string)); err != nil {
+			t.Error(err)
+		}
+	}
+	memo, err := inWorkflowOf(after, "acme/1").ToPayload("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inWorkflowOf(before, "bravo/1").FromPayload(memo, new(string)); !errors.Is(err, ErrNotAuthentic) || !strings.Contains(err.Error(), `"tenant/bravo"`) {
+		t.Errorf("another tenant's: %v", err)
+	}
+	if _, err := NewCodec(keys, CodecOptions{Scope: "payments", Tenants: Tenants{Under: "tenant/", OpenOnly: true}}); err == nil || !strings.Contains(err.Error(), "name it in Keyset") {
+		t.Errorf("open only, and no keyset to seal under: %v", err)
+	}
+}
+
+// TestATenantsPayloadCostsNoMore: as many allocations as with one keyset for all, as long as one tenant follows itself.
+func TestATenantsPayloadCostsNoMore(t *testing.T) {
+	keys := tenantKeys(t)
+	single := newCodec(t, keys).forWorkflow("acme/1")
+	tenants := newCodec(t, keys, func(o *CodecOptions) { o.Keyset, o.Tenants.Under = "", "tenant/" }).forWorkflow("acme/1")
+	var allocs [2]struct{ seal, open float64 }
+	for i, c := range []*Codec{single, tenants} {
+		sealed, err := c.Seal(jsonPayload(`"x"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		allocs[i].seal = leastAllocs(func() { _, _ = c.Seal(jsonPayload(`"x"`)) })
+		allocs[i].open = leastAllocs(func() { _, _ = c.Open(sealed) })
+	}
+	if allocs[0] != allocs[1] {
+		t.Errorf("one keyset allocates %+v, a tenant's %+v", allocs[0], allocs[1])
+	}
+}
+
 func TestAFailureIsItsTenantsOwn(t *testing.T) {
 	d := tenantConverter(t, tenantKeys(t), "", Tenants{})
 	f, err := NewFailureConverter(nil, d)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -142,10 +144,11 @@ func BenchmarkTenant(b *testing.B) {
 // TestMadeUpNamesFillNothing: a flood of names that do not exist, as a payload could carry them where no workflow is
 // known, costs the store one read each and the process nothing that lasts.
 func TestMadeUpNamesFillNothing(t *testing.T) {
+	log, began := new(logged), time.Now()
 	absent := fmt.Errorf("no such keyset: %w", keys.ErrNotFound)
 	ring, err := keys.NewRing(t.Context(), fetchFunc(func(context.Context, string) (*keys.Keyset, keys.Version, error) {
 		return nil, "", absent
-	}), keystest.NewKEK(t), keys.RingOptions{Tenants: keys.Tenants{Under: "tenant/"}})
+	}), keystest.NewKEK(t), keys.RingOptions{Tenants: keys.Tenants{Under: "tenant/"}, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +159,10 @@ func TestMadeUpNamesFillNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if more := int64(heap()) - int64(before); more > 4<<20 {
+	if more := int64(heap()) - int64(before); more > 1<<20 {
 		t.Errorf("10000 made-up names left %d bytes behind", more)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines == 0 || lines > 1+int(time.Since(began)/time.Second) {
+		t.Errorf("they wrote %d lines into the log in %s, want one in a second", lines, time.Since(began))
 	}
 }
