@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/signet-temporal/signet"
+	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/vaultstore"
 	"github.com/signet-temporal/signet/principal"
@@ -46,6 +47,29 @@ func openVault(ctx context.Context) (*vaultstore.Store, error) {
 		return nil, err
 	}
 	return vaultstore.New(vault, vaultstore.Options{Session: session})
+}
+
+// tenantWorker is the code of docs/tenants.md.
+func tenantWorker(ctx context.Context, store *vaultstore.Store) (worker.Worker, error) {
+	ring, err := keys.NewRing(ctx, store, store, keys.RingOptions{
+		Keysets: []string{"ns/default"},         // for what is no tenant's
+		Tenants: keys.Tenants{Under: "tenant/"}, // each from its first use on
+	})
+	if err != nil {
+		return nil, err
+	}
+	plugin, err := signet.NewPlugin(ring, signet.Options{
+		Keyset:  "ns/default",
+		Tenants: converter.Tenants{Under: "tenant/"}, // workflow "acme/order-17": keyset "tenant/acme"
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.Dial(client.Options{Plugins: []client.Plugin{plugin}})
+	if err != nil {
+		return nil, err
+	}
+	return worker.New(c, "orders", worker.Options{}), nil
 }
 
 func Example() {
@@ -130,18 +154,18 @@ func ExampleOptions_principal() {
 func settle(workflow.Context) error { return nil }
 
 func TestTheREADMEShowsThisCode(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	source, err := os.ReadFile("example_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"startWorker", "openVault"} {
+	for name, page := range map[string]string{"startWorker": "README.md", "openVault": "README.md", "tenantWorker": "docs/tenants.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
 		code, ok := function(string(source), name)
-		if !ok || !strings.Contains(string(readme), code) {
-			t.Errorf("README.md does not show func %s as it stands here", name)
+		if !ok || !strings.Contains(string(text), code) {
+			t.Errorf("%s does not show func %s as it stands here", page, name)
 		}
 	}
 }

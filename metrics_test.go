@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -262,27 +263,37 @@ func TestWithoutAMetricsHandlerNothingIsMeasured(t *testing.T) {
 	}
 }
 
-// TestMetricsAndEventsAreDocumented compares the source with the tables in docs/operations.md.
+// TestMetricsAndEventsAreDocumented compares the source with the tables in docs/operations.md and docs/tenants.md.
 func TestMetricsAndEventsAreDocumented(t *testing.T) {
-	for _, tc := range []struct{ file, inSource, inTable string }{
-		{"metrics.go", `(?m)= "(signet_\w+)"\s+// (.*)$`, "(?m)^\\| `(signet_\\w+)` \\| (\\w+: [\\w, ]+) \\|"},
-		{"keys/ring_events.go", `Logger\.(\w+)Context\(ctx, "([^"]+)"`, "(?m)^\\| ([A-Z]+) `([^`]+)` \\|"},
+	for _, tc := range []struct{ file, inSource, doc, inTable string }{
+		{"metrics.go", `(?m)= "(signet_\w+)"\s+// (.*)$`, "docs/operations.md", "(?m)^\\| `(signet_\\w+)` \\| (\\w+: [\\w, ]+) \\|"},
+		{"keys/ring_events.go", `Logger\.(\w+)Context\(ctx, "([^"]+)"`, "docs/operations.md", "(?m)^\\| ([A-Z]+) `([^`]+)` \\|"},
+		{"keys/pool*.go", `(?:Logger|p)\.(\w+?)(?:Context\(ctx, |\()"([^"]+)"`, "docs/tenants.md", "(?m)^\\| ([A-Z]+) `([^`]+)` \\|"},
 	} {
-		source, table := matches(t, tc.file, tc.inSource), matches(t, "docs/operations.md", tc.inTable)
+		source, table := matches(t, tc.file, tc.inSource), matches(t, tc.doc, tc.inTable)
 		if len(source) < 5 || !slices.Equal(source, table) {
 			t.Errorf("%s has\n%s\nthe documentation has\n%s", tc.file, strings.Join(source, "\n"), strings.Join(table, "\n"))
 		}
 	}
 }
 
-func matches(t *testing.T, file, pattern string) (found []string) {
+func matches(t *testing.T, files, pattern string) (found []string) {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	names, err := filepath.Glob(files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
-		found = append(found, strings.ToLower(m[1])+": "+m[2])
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			found = append(found, strings.ToLower(m[1])+": "+m[2])
+		}
 	}
 	slices.Sort(found)
 	return found

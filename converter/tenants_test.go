@@ -156,7 +156,7 @@ func TestWhatATenantSealedOpensForThatTenantAlone(t *testing.T) {
 	}
 }
 
-type works struct{ tenant string }
+type works struct{}
 
 func worksFor(ctx Valuer) (string, bool) {
 	w, ok := ctx.Value(works{}).(string)

@@ -82,7 +82,7 @@ type pool struct {
 	loading map[string]*load
 	refused map[string]refusal
 	ended   time.Time // when the latest load did
-	said    time.Time // when the latest complaint was logged
+	said    time.Time // when the latest warning was logged
 	marks   []uint64  // the epochs of the latest sweeps, oldest first
 }
 
@@ -238,6 +238,7 @@ func (p *pool) load(ctx context.Context, name string, l *load) {
 	case ctx.Err() != nil:
 		l.err = &ringError{"key ring: closed, it loads no more keysets", ErrUnavailable}
 	default:
+		p.warn("a tenant's keyset could not be loaded", "keyset", name, "error", err)
 		l.err = p.refuse(name, err)
 	}
 	p.mu.Unlock()
@@ -250,7 +251,7 @@ func (p *pool) admit(m *member) *tenant {
 		return t
 	}
 	if p.count >= p.o.Tenants.Max {
-		p.complain("more tenants are in use than Tenants.Max: their keysets are loaded again and again", "max", p.o.Tenants.Max)
+		p.warn("more tenants are in use than Tenants.Max: their keysets are loaded again and again", "max", p.o.Tenants.Max)
 		p.drop(p.oldest())
 	}
 	t := &tenant{member: m, due: time.Now().Add(rand.N(p.o.RefreshInterval) + 1)} // spread, however they came
@@ -285,7 +286,6 @@ func (p *pool) refuse(name string, cause error) error {
 	if errors.Is(cause, ErrNotFound) {
 		r = refusal{time.Now().Add(absence), &ringError{fmt.Sprintf("there is no keyset %q: create it with \"signet keyset create %[1]s\"", name), errors.Join(ErrUnavailable, ErrNotFound)}}
 	}
-	p.complain("a tenant's keyset could not be loaded", "keyset", name, "error", cause)
 	if len(p.refused) >= maxRefused {
 		for other := range p.refused { // any: they are short-lived
 			delete(p.refused, other)
@@ -296,8 +296,8 @@ func (p *pool) refuse(name string, cause error) error {
 	return r.err
 }
 
-// complain logs a warning, and at most one in a second: made-up names must not fill the log. Under mu.
-func (p *pool) complain(message string, args ...any) {
+// warn logs a warning, and at most one in a second: made-up names must not fill the log. Under mu.
+func (p *pool) warn(message string, args ...any) {
 	if now := time.Now(); now.Sub(p.said) >= time.Second {
 		p.said = now
 		p.o.Logger.Warn(message, args...)

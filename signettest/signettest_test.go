@@ -151,3 +151,19 @@ func TestTheDocumentationShowsThisCode(t *testing.T) {
 		}
 	}
 }
+
+func TestAPluginHasTheKeysetsOfTenantsThatAreNamed(t *testing.T) {
+	plugin := signettest.Plugin(t, signet.Options{Tenants: converter.Tenants{Under: "tenant/"}, AcceptKeysets: []string{"tenant/acme"}})
+	dc := sdk.WithDataConverterSerializationContext(converterOf(t, plugin, "a"), sdk.WorkflowSerializationContext{WorkflowID: "acme/1"})
+	sealed, err := dc.ToPayload("hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := string(sealed.GetMetadata()["encryption-key-id"]); !strings.HasPrefix(id, "tenant/acme/") {
+		t.Errorf("sealed under %q", id)
+	}
+	var got string
+	if err := dc.FromPayload(sealed, &got); err != nil || got != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -69,7 +69,7 @@ func (w *world) createTenants(t *testing.T, tenants ...string) {
 func (w *world) work(t *testing.T, c client.Client) {
 	t.Helper()
 	worker := worker.New(c, taskQueue, worker.Options{})
-	for _, code := range []any{Order, Part, Nightly, Forgets, Sends, w.Waits} {
+	for _, code := range []any{Order, Part, Nightly, Forgets, Sends, Cancels, w.Waits} {
 		worker.RegisterWorkflow(code)
 	}
 	for _, code := range []any{Pack, w.Elsewhere} {
