@@ -85,6 +85,20 @@ func Example() {
 	_ = w.Run(worker.InterruptCh())
 }
 
+// A keyset for each tenant, so that one can be erased: docs/tenants.md.
+func ExampleNewPlugin_tenants() {
+	ctx := context.Background()
+	store, err := openVault(ctx)
+	if err != nil {
+		return
+	}
+	w, err := tenantWorker(ctx, store)
+	if err != nil {
+		return
+	}
+	_ = w.Run(worker.InterruptCh())
+}
+
 // A replay test of sealed histories needs the keys that sealed them. docs/testing.md says where to run it.
 func ExampleNewPlugin_replay() {
 	ctx := context.Background()

@@ -30,7 +30,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/signet-temporal/signet/converter"
-	"github.com/signet-temporal/signet/internal/wire"
 	"github.com/signet-temporal/signet/labels"
 	"github.com/signet-temporal/signet/principal/propagate"
 )
@@ -172,27 +171,6 @@ func (p *Plugin) NewClient(ctx context.Context, o client.PluginNewClientOptions,
 		return errors.New("signet: the existing client's connection has no guard against unsealed requests: give the plugin to that client as well, or set signet.Options.AllowUnsealedRequests")
 	}
 	return next(ctx, o)
-}
-
-// seals finds out by a probe whether two converters seal. With a keyset for each tenant and none for a probe, which is
-// nobody's, they must be signet's own.
-func seals(dc sdk.DataConverter, fc sdk.FailureConverter) error {
-	probe, err := dc.ToPayload("probe")
-	if errors.Is(err, converter.ErrNoTenant) {
-		_, ours := dc.(*converter.DataConverter)
-		if _, both := fc.(*converter.FailureConverter); ours && both {
-			return nil
-		}
-		return errUndone
-	}
-	if err != nil {
-		return fmt.Errorf("signet: the data converter cannot seal: %w", err)
-	}
-	failure := fc.ErrorToFailure(errors.New("probe"))
-	if !wire.Sealed(probe.GetMetadata()) || !wire.Sealed(failure.GetEncodedAttributes().GetMetadata()) {
-		return errUndone
-	}
-	return nil
 }
 
 var errUndone = errors.New("signet: a plugin after signet replaced or wrapped the data converter, the failure converter, the dial options, the context propagators or the interceptors: put signet last in client.Options.Plugins")

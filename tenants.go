@@ -1,14 +1,38 @@
 package signet
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+	sdk "go.temporal.io/sdk/converter"
 
 	"github.com/signet-temporal/signet/converter"
+	"github.com/signet-temporal/signet/internal/wire"
 )
+
+// seals finds out by a probe whether two converters seal. With a keyset for each tenant and none for a probe, which is
+// nobody's, they must be signet's own.
+func seals(dc sdk.DataConverter, fc sdk.FailureConverter) error {
+	probe, err := dc.ToPayload("probe")
+	if errors.Is(err, converter.ErrNoTenant) {
+		_, ours := dc.(*converter.DataConverter)
+		if _, both := fc.(*converter.FailureConverter); ours && both {
+			return nil
+		}
+		return errUndone
+	}
+	if err != nil {
+		return fmt.Errorf("signet: the data converter cannot seal: %w", err)
+	}
+	failure := fc.ErrorToFailure(errors.New("probe"))
+	if !wire.Sealed(probe.GetMetadata()) || !wire.Sealed(failure.GetEncodedAttributes().GetMetadata()) {
+		return errUndone
+	}
+	return nil
+}
 
 // replaying returns the plugin for a replayer. A replayer does not know whose workflow it replays, and what it seals goes
 // nowhere: so it seals under a key that is thrown away with it, if tenants' keysets are all there is. What it opens names
