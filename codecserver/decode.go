@@ -20,6 +20,7 @@ type verdict struct {
 	ns      *Namespace // whose it is, if that is known
 	rule    string     // the rule that decided
 	glass   bool       // a break-glass grant allows it
+	bulk    bool       // and does not count towards what the caller may have
 	reason  reason     // why it stays closed
 	detail  string     // the same for the log
 	opened  bool       // authenticated: the outside is true
@@ -37,6 +38,7 @@ func (h *Handler) decode(q *request) {
 	for _, it := range items {
 		h.judge(q, it)
 	}
+	h.limitRate(q, items)
 	if worst := worstOf(items); worst == nil || q.explain {
 		h.open(q, items)
 	}
@@ -76,7 +78,7 @@ func (h *Handler) ask(q *request, v *verdict) {
 		Caller: *q.caller, Action: q.action, Namespace: v.ns.Name, Workflow: v.outer.Workflow, Tenant: tenant,
 		BreakGlass: q.breakGlass, Time: q.start,
 	})
-	v.rule, v.glass = d.Rule, d.BreakGlass
+	v.rule, v.glass, v.bulk = d.Rule, d.BreakGlass, d.Bulk
 	if !d.Allowed {
 		v.close(reasonOfDenial(d.Reason), fmt.Sprintf("%s in namespace %q: %s", q.action, v.ns.Name, d.Reason))
 	}

@@ -29,8 +29,9 @@ func (h *Handler) encode(q *request) {
 		it.verdict = denied
 		it.sealed = true
 	}
-	if denied.reason == none {
-		for _, it := range items {
+	h.limitRate(q, items)
+	for _, it := range items {
+		if it.reason == none {
 			it.seal()
 		}
 	}

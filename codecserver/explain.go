@@ -57,7 +57,7 @@ func isExplanation(p *commonpb.Payload) bool {
 // somebodyCanGrant: asking for access helps. Against an expired login or a damaged payload it does not.
 func (r reason) somebodyCanGrant() bool {
 	switch r {
-	case notGranted, deniedByRule, unknownNamespace, "wrong-audience", "unknown-issuer":
+	case notGranted, deniedByRule, rateLimited, unknownNamespace, "wrong-audience", "unknown-issuer":
 		return true
 	}
 	return false
@@ -85,6 +85,8 @@ func (r reason) message(namespace string) string {
 		return fmt.Sprintf("You may not decode this payload of namespace %s: a rule of the codec server's policy forbids it.", namespace)
 	case breakGlassNeeded:
 		return fmt.Sprintf("Use the temporal CLI with --codec-header '%s=<why>': you may decode this payload of namespace %s in an emergency only, and it will be noticed.", BreakGlassHeader, namespace)
+	case rateLimited:
+		return "Wait a minute and reload: you have decoded more payloads in a short time than one person reads. For exports, ask for a grant that says bulk."
 	case unknownNamespace:
 		return fmt.Sprintf("This codec server does not serve namespace '%s', for which this payload was sealed.", namespace)
 	case namespaceMismatch:

@@ -23,6 +23,8 @@ func (h *Handler) fail(q *request, err error) {
 		header.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		header.Set("Retry-After", strconv.Itoa(1+int(q.retryAfter/time.Second)))
 	}
 	body, err := json.Marshal(map[string]string{"error": p.code, "requestId": q.id})
 	if err != nil {

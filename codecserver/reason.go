@@ -25,6 +25,7 @@ const (
 	breakGlassNeeded  reason = policy.BreakGlassNeeded
 	unknownNamespace  reason = "unknown-namespace"
 	namespaceMismatch reason = "namespace-mismatch"
+	rateLimited       reason = "rate-limited"    // the caller has had too many payloads
 	requestRefused    reason = "request-refused" // strict: another payload of the request was refused
 
 	// Open and seal.
@@ -54,6 +55,8 @@ func (r reason) outcome() outcome {
 		return outcome{0, http.StatusServiceUnavailable, "unavailable"}
 	case notGranted, deniedByRule, breakGlassNeeded, unknownNamespace, namespaceMismatch, requestRefused:
 		return outcome{2, http.StatusForbidden, "denied"}
+	case rateLimited:
+		return outcome{2, http.StatusTooManyRequests, "rate-limited"}
 	case notAuthentic, malformed, unknownVersion, keyDestroyed, tooLarge:
 		return outcome{3, http.StatusUnprocessableEntity, "unreadable"}
 	case internal:
@@ -67,7 +70,7 @@ func (r reason) outcome() outcome {
 // refusesCaller: it is the caller who may not, not the payload that cannot.
 func (r reason) refusesCaller() bool {
 	s := r.outcome().status
-	return s == http.StatusUnauthorized || s == http.StatusForbidden || r == idpUnavailable
+	return s == http.StatusUnauthorized || s == http.StatusForbidden || s == http.StatusTooManyRequests || r == idpUnavailable
 }
 
 // reasonOf classifies an error of a [Codec].

@@ -1,6 +1,7 @@
 package codecserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -72,6 +73,27 @@ type Limits struct {
 	// 64 MiB. A small sealed payload may expand to a large one, so MaxBody does not bound it. What is beyond it is
 	// "too-large", and the payload that passes it is the last one that is opened.
 	MaxOpened int64
+	// MaxConcurrent requests of callers who are known are worked on at the same time; default 256. Others wait, a second
+	// at most, and are then refused with 429.
+	MaxConcurrent int
+	// PayloadBurst is how many payloads a caller may have opened or sealed at once, and PayloadsPerSecond how fast that
+	// comes back; defaults 3000 and 10. The Web UI asks for some 200 payloads for a page and for tens of thousands to
+	// download a long history. Grants of the policy that say bulk are not counted.
+	PayloadBurst      int
+	PayloadsPerSecond float64
+}
+
+func (l *Limits) setDefaults() error {
+	if l.MaxBody < 0 || l.MaxPayloads < 0 || l.MaxOpened < 0 || l.MaxConcurrent < 0 || l.PayloadBurst < 0 || l.PayloadsPerSecond < 0 {
+		return errors.New("codecserver: Config.Limits: a limit is negative")
+	}
+	l.MaxBody = cmp.Or(l.MaxBody, 16<<20)
+	l.MaxPayloads = cmp.Or(l.MaxPayloads, 1000)
+	l.MaxOpened = cmp.Or(l.MaxOpened, 64<<20)
+	l.MaxConcurrent = cmp.Or(l.MaxConcurrent, 256)
+	l.PayloadBurst = cmp.Or(l.PayloadBurst, 3000)
+	l.PayloadsPerSecond = cmp.Or(l.PayloadsPerSecond, 10)
+	return nil
 }
 
 // Config is what a [Handler] is made of. Namespaces, Authenticator, Policy and Audit are required: there is no default
@@ -88,7 +110,8 @@ type Config struct {
 	Logger        *slog.Logger // one line per request; nil: none
 }
 
-// Handler serves the codec protocol. It is safe for concurrent use and keeps nothing between requests.
+// Handler serves the codec protocol. It is safe for concurrent use and keeps nothing between requests but how much each
+// caller has asked for.
 type Handler struct {
 	byScope, byName map[string]*Namespace
 	authenticator   Authenticator
@@ -98,6 +121,8 @@ type Handler struct {
 	mode            Mode
 	contact         string
 	limits          Limits
+	quota           *quota
+	slots           slots
 	log             *slog.Logger
 }
 
@@ -112,8 +137,9 @@ func New(c Config) (*Handler, error) {
 		return nil, errors.New("codecserver: Config.Audit is required")
 	case c.Mode != Explain && c.Mode != Strict:
 		return nil, errors.New("codecserver: Config.Mode is neither Explain nor Strict")
-	case c.Limits.MaxBody < 0 || c.Limits.MaxPayloads < 0 || c.Limits.MaxOpened < 0:
-		return nil, errors.New("codecserver: Config.Limits: a limit is negative")
+	}
+	if err := c.Limits.setDefaults(); err != nil {
+		return nil, err
 	}
 	cors, err := newCORS(c.CORS)
 	if err != nil {
@@ -123,18 +149,10 @@ func New(c Config) (*Handler, error) {
 		byScope: map[string]*Namespace{}, byName: map[string]*Namespace{},
 		authenticator: c.Authenticator, policy: c.Policy, audit: c.Audit,
 		cors: cors, mode: c.Mode, contact: c.Contact, limits: c.Limits, log: c.Logger,
+		quota: newQuota(c.Limits.PayloadsPerSecond, c.Limits.PayloadBurst), slots: make(slots, c.Limits.MaxConcurrent),
 	}
 	if err := h.addNamespaces(c.Namespaces); err != nil {
 		return nil, fmt.Errorf("codecserver: Config.Namespaces%w", err)
-	}
-	if h.limits.MaxBody == 0 {
-		h.limits.MaxBody = 16 << 20
-	}
-	if h.limits.MaxPayloads == 0 {
-		h.limits.MaxPayloads = 1000
-	}
-	if h.limits.MaxOpened == 0 {
-		h.limits.MaxOpened = 64 << 20
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -178,6 +196,7 @@ type request struct {
 	explain    bool
 	caller     *principal.Caller // nil while nobody is known
 	payloads   int
+	retryAfter time.Duration // of a refusal that passes by itself
 }
 
 // ServeHTTP implements [http.Handler]. It matches the last segment of the path and ignores the query.
@@ -221,12 +240,19 @@ func (h *Handler) post(q *request) {
 	if err == nil {
 		q.caller = caller
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		h.stranger(q, err)
-	case q.action == policy.Encode:
+		return
+	}
+	if !h.slots.take(q.Context()) {
+		q.retryAfter = slotWait
+		h.fail(q, &problem{status: http.StatusTooManyRequests, code: "busy", detail: "limits.maxConcurrent requests are under way"})
+		return
+	}
+	defer h.slots.give()
+	if q.action == policy.Encode {
 		h.encode(q)
-	default:
+	} else {
 		h.decode(q)
 	}
 }

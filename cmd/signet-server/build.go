@@ -97,9 +97,16 @@ func (b *built) wire(log *slog.Logger) (http.Handler, error) {
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},
 		Mode:          c.mode,
 		Contact:       c.Contact,
-		Limits:        codecserver.Limits{MaxBody: c.Limits.MaxBodyBytes, MaxPayloads: c.Limits.MaxPayloads, MaxOpened: c.Limits.MaxOpenedBytes},
+		Limits:        c.Limits.limits(),
 		Logger:        log,
 	})
+}
+
+func (l limitsConfig) limits() codecserver.Limits {
+	return codecserver.Limits{
+		MaxBody: l.MaxBodyBytes, MaxPayloads: l.MaxPayloads, MaxOpened: l.MaxOpenedBytes,
+		MaxConcurrent: l.MaxConcurrent, PayloadBurst: l.PayloadBurst, PayloadsPerSecond: l.PayloadsPerSecond,
+	}
 }
 
 func (b *built) close(log *slog.Logger) {

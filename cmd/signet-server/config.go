@@ -145,4 +145,11 @@ type limitsConfig struct {
 	// much. A person sees an explanation in place of the payloads beyond it; machines get status 422. The server needs a
 	// small multiple of it in memory for each request under way. Default 67108864 (64 MiB).
 	MaxOpenedBytes int64 `yaml:"maxOpenedBytes"`
+	// MaxConcurrent requests are worked on at the same time; others wait for a second and get status 429. Default 256.
+	MaxConcurrent int `yaml:"maxConcurrent"`
+	// PayloadBurst is how many payloads one caller may have at once, and PayloadsPerSecond how fast that comes back.
+	// Beyond it, a person sees an explanation and machines get status 429. A page of the Web UI has some 200 payloads, the
+	// download of a long history tens of thousands. Grants with bulk: true are not counted. Defaults 3000 and 10.
+	PayloadBurst      int     `yaml:"payloadBurst"`
+	PayloadsPerSecond float64 `yaml:"payloadsPerSecond"`
 }

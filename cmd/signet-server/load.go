@@ -214,6 +214,12 @@ func (c *loaded) checkRest() error {
 		return errors.New("limits.maxPayloads: it must be positive")
 	case c.Limits.MaxOpenedBytes < 0:
 		return errors.New("limits.maxOpenedBytes: it must be positive")
+	case c.Limits.MaxConcurrent < 0:
+		return errors.New("limits.maxConcurrent: it must be positive")
+	case c.Limits.PayloadBurst < 0:
+		return errors.New("limits.payloadBurst: it must be positive")
+	case c.Limits.PayloadsPerSecond < 0:
+		return errors.New("limits.payloadsPerSecond: it must be positive")
 	}
 	if i, err := codecserver.CheckOrigins(c.CORS.Origins); err != nil {
 		return fmt.Errorf("cors.origins[%d]: %w", i, err)

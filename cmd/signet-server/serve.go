@@ -38,6 +38,11 @@ func serve(ctx context.Context, l *live, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	return serveOn(ctx, listener, l, log)
+}
+
+func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logger) error {
+	c := l.now.Load().config
 	front := &front{codec: l, ring: l, audit: l.now.Load().audit, stale: &l.stale, log: log}
 	server := &http.Server{
 		Handler:           front,

@@ -24,9 +24,10 @@ func TestCommandsInTheDocumentationExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range regexp.MustCompile(`(?m)^\s*(?:\$ )?signet ((?:keyset|vault|payload|version)\b.*)$`).FindAllStringSubmatch(string(text), -1) {
+		for _, line := range regexp.MustCompile(`(?m)^\s*(?:\$ )?signet ((?:keyset|vault|payload|census|schedules|version)\b.*)$`).FindAllStringSubmatch(string(text), -1) {
 			shown++
-			command, _, _ := strings.Cut(line[1], "|") // what it is piped to is not signet's
+			command, _, _ := strings.Cut(line[1], "#")
+			command, _, _ = strings.Cut(command, "|") // what it is piped to is not signet's
 			if err := parses(strings.Fields(strings.NewReplacer(`"`, "", "--key=ID", "--key=0000000a").Replace(command))); err != nil {
 				t.Errorf("%s shows signet %s: %v", document, line[1], err)
 			}

@@ -20,6 +20,7 @@
 //	    tenants: [acme]                      # optional: sealed under the keyset tenant/acme
 //	    actions: [decode]                    # decode, encode, download
 //	    until: 2027-01-31T18:00:00Z          # optional: when the grant ends
+//	    bulk: true                           # optional: no limit on how much: for exports, and workers' remote codecs
 //	  - name: emergency
 //	    issuer: https://login.example.com
 //	    groups: [sre]
@@ -31,7 +32,7 @@
 //	    issuer: https://login.example.com
 //	    decode: [decode]                     # "<namespace>:decode" in the claim lets its bearer decode there
 //
-// A denial takes the fields of a grant but emails, until and breakGlass; all are optional but the name. claims may
+// A denial takes the fields of a grant but emails, until, breakGlass and bulk; all are optional but the name. claims may
 // stand in place of groups, subjects and emails. insecureAnyone: true in place of them means every caller whom the
 // issuer vouches for. Entries are compared exactly, with upper and lower case.
 //

@@ -31,6 +31,7 @@ type Grant struct {
 	Actions        []Action            `yaml:"actions"`
 	Until          string              `yaml:"until"` // RFC 3339
 	BreakGlass     bool                `yaml:"breakGlass"`
+	Bulk           bool                `yaml:"bulk"`
 }
 
 // Denial keeps out whomever it matches, whatever the grants say. It has no e-mail addresses, because who has none would
@@ -93,7 +94,7 @@ func New(d Document) (*Rules, error) {
 func (g Grant) rule() *rule {
 	until, _ := time.Parse(time.RFC3339, g.Until) // check has looked at it; "" is the zero time
 	return &rule{
-		name: g.Name, issuer: g.Issuer, groups: slices.Clone(g.Groups), subjects: slices.Clone(g.Subjects), emails: slices.Clone(g.Emails),
+		name: g.Name, bulk: g.Bulk, issuer: g.Issuer, groups: slices.Clone(g.Groups), subjects: slices.Clone(g.Subjects), emails: slices.Clone(g.Emails),
 		anyone: g.InsecureAnyone, claims: claimsOf(g.Claims, g.ACR), namespaces: slices.Clone(g.Namespaces), workflows: slices.Clone(g.Workflows),
 		tenants: slices.Clone(g.Tenants), actions: slices.Clone(g.Actions), until: until,
 	}

@@ -42,6 +42,7 @@ type Decision struct {
 	Rule       string // name of the rule that decided; "" when none matched
 	Reason     string // one of the reasons above
 	BreakGlass bool   // a break-glass grant allowed it, and nothing else would have
+	Bulk       bool   // a grant allowed it whose callers may have as much as they ask for
 }
 
 // Rules is a checked policy. It is immutable and safe for concurrent use.
@@ -64,7 +65,7 @@ func (r *Rules) Decide(q Request) Decision {
 	}
 	for _, g := range r.grants {
 		if g.mismatch(&q) == "" {
-			return Decision{Allowed: true, Rule: g.name, Reason: Granted}
+			return Decision{Allowed: true, Rule: g.name, Reason: Granted, Bulk: g.bulk}
 		}
 	}
 	for _, p := range r.permissions {
@@ -77,7 +78,7 @@ func (r *Rules) Decide(q Request) Decision {
 			if q.BreakGlass == "" {
 				return Decision{Rule: g.name, Reason: BreakGlassNeeded}
 			}
-			return Decision{Allowed: true, Rule: g.name, Reason: Granted, BreakGlass: true}
+			return Decision{Allowed: true, Rule: g.name, Reason: Granted, BreakGlass: true, Bulk: g.bulk}
 		}
 	}
 	return Decision{Reason: NotGranted}

@@ -9,7 +9,7 @@ import (
 // rule is a grant or a denial, checked. Of a grant, issuer, namespaces, actions and a who are there.
 type rule struct {
 	name                     string
-	deny                     bool
+	deny, bulk               bool
 	issuer                   string // "": any
 	groups, subjects, emails []string
 	anyone                   bool
