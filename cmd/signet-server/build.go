@@ -23,6 +23,7 @@ type built struct {
 	audit    *audit.Log
 	verifier *verify.Verifier
 	keys     *heldKeys
+	metrics  *metrics
 }
 
 // heldKeys is a ring, and the store behind it.
@@ -44,7 +45,7 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	b, err := (&built{config: &loaded{}, audit: l}).rebuild(ctx, c, log)
+	b, err := (&built{config: &loaded{}, audit: l, metrics: newMetrics()}).rebuild(ctx, c, log)
 	if err != nil {
 		_ = l.Close() // nothing was written
 		return nil, err
@@ -52,10 +53,10 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 	return b, nil
 }
 
-// rebuild wires what c says, and takes along of b what c has not changed: the audit log always, keys and issuers where
-// they can be. On an error b is as it was.
+// rebuild wires what c says, and takes along of b what c has not changed: keys and issuers where they can be, audit log
+// and metrics always. On an error b is as it was.
 func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *built, err error) {
-	next := &built{config: c, audit: b.audit, verifier: b.verifier, keys: b.keys}
+	next := &built{config: c, audit: b.audit, verifier: b.verifier, keys: b.keys, metrics: b.metrics}
 	if next.verifier == nil || !sameIssuers(c.issuers, b.config.issuers) {
 		if next.verifier, err = verify.New(ctx, c.issuers...); err != nil {
 			return nil, err
@@ -93,7 +94,7 @@ func (b *built) wire(log *slog.Logger) (http.Handler, error) {
 		Namespaces:    namespaces,
 		Authenticator: b.verifier,
 		Policy:        c.rules,
-		Audit:         b.audit,
+		Audit:         b.metrics.audit(b.audit, c.Namespaces),
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},
 		Mode:          c.mode,
 		Contact:       c.Contact,

@@ -54,8 +54,16 @@ type config struct {
 	Contact string `yaml:"contact"`
 	// Audit is where the record of who decoded what goes. Required.
 	Audit auditConfig `yaml:"audit"`
-	// Limits bound a request.
+	// Limits bound a request, and what a caller may have.
 	Limits limitsConfig `yaml:"limits"`
+	// Metrics is where Prometheus finds them. Default: nowhere.
+	Metrics metricsConfig `yaml:"metrics"`
+}
+
+// metricsConfig is an address of its own, so that the metrics need no login and the codec protocol's address does not
+// show them. They name namespaces, keysets and rules, and no caller.
+type metricsConfig struct {
+	Listen string `yaml:"listen"` // address and port of http://…/metrics, such as 127.0.0.1:9464
 }
 
 // tlsConfig names PEM files. Both or none are given. TLS 1.2 is the oldest version that is spoken.

@@ -199,6 +199,11 @@ func (c *loaded) checkRest() error {
 		}
 		c.refresh = d
 	}
+	if c.Metrics.Listen != "" {
+		if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil || c.Metrics.Listen == c.Listen {
+			return fmt.Errorf("metrics.listen: %q is not an address and port of its own, such as 127.0.0.1:9464", c.Metrics.Listen)
+		}
+	}
 	switch {
 	case c.Audit.File == "" && !c.Audit.Stdout:
 		return errors.New("audit: audit.file or audit.stdout is required: without a record nothing is decoded")

@@ -78,6 +78,8 @@ func (c *loaded) canReplace(old *loaded) error {
 		return errors.New("listen: " + restart)
 	case (c.certificate == nil) != (old.certificate == nil) || c.InsecureAllowPlaintextHTTP != old.InsecureAllowPlaintextHTTP:
 		return errors.New("tls: turning it on or off: " + restart)
+	case c.Metrics != old.Metrics:
+		return errors.New("metrics: " + restart)
 	case c.Audit != old.Audit:
 		return errors.New("audit: " + restart)
 	}
@@ -91,7 +93,7 @@ func (l *live) watch(ctx context.Context) {
 	defer signal.Stop(hangup)
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()
-	applied := l.fingerprint()
+	applied, reloads := l.fingerprint(), l.now.Load().metrics.reloads
 	last := applied
 	for {
 		why := "SIGHUP"
@@ -108,8 +110,10 @@ func (l *live) watch(ctx context.Context) {
 		}
 		applied = l.fingerprint() // before it is read: what changes meanwhile is another change
 		if err := l.reload(ctx); err != nil {
+			reloads.WithLabelValues("error").Inc()
 			l.log.ErrorContext(ctx, "configuration not reloaded: the one before stays in use", "why", why, "error", err)
 		} else {
+			reloads.WithLabelValues("ok").Inc()
 			l.log.InfoContext(ctx, "configuration reloaded", "why", why, "namespaces", len(l.now.Load().config.Namespaces))
 		}
 	}

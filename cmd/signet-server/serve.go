@@ -38,12 +38,23 @@ func serve(ctx context.Context, l *live, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	if where := c.Metrics.Listen; where != "" {
+		m, err := (&net.ListenConfig{}).Listen(ctx, "tcp", where)
+		if err != nil {
+			return errors.Join(fmt.Errorf("metrics.listen: %w: choose another address", err), listener.Close())
+		}
+		server := &http.Server{Handler: l.now.Load().metrics.handler(), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout}
+		go func() { _ = server.Serve(m) }() // ends with Close
+		defer server.Close()
+		log.Info("metrics", "url", "http://"+m.Addr().String()+"/metrics")
+	}
 	return serveOn(ctx, listener, l, log)
 }
 
 func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logger) error {
 	c := l.now.Load().config
-	front := &front{codec: l, ring: l, audit: l.now.Load().audit, stale: &l.stale, log: log}
+	l.now.Load().metrics.watch(l, l.now.Load().audit)
+	front := &front{codec: l.now.Load().metrics.measure(l), ring: l, audit: l.now.Load().audit, stale: &l.stale, log: log}
 	server := &http.Server{
 		Handler:           front,
 		ReadHeaderTimeout: readHeaderTimeout,

@@ -93,7 +93,7 @@ func TestAStopWaitsForRequestsUnderWayAndTakesNoNewOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	entered, release := make(chan struct{}), make(chan struct{})
-	b := &built{config: &loaded{config: config{Listen: addr}}, handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	b := &built{metrics: newMetrics(), config: &loaded{config: config{Listen: addr}}, handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-release
 		_, _ = io.WriteString(w, "decoded")

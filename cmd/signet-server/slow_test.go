@@ -27,6 +27,7 @@ func TestSlowClientsKeepNobodyOut(t *testing.T) {
 	pair.Close()
 
 	b := &built{
+		metrics: newMetrics(),
 		config:  &loaded{config: config{Listen: "127.0.0.1:0"}, certificate: &certificate},
 		audit:   audit.New(io.Discard),
 		handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "decoded") }),

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/signet-temporal/signet/codecserver"
+	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/codecserver/policy"
+)
+
+// metrics of the server. docs/codec-server.md says what each means: a test compares the two. Labels hold what the
+// configuration names and codes of ours, never what a stranger wrote.
+type metrics struct {
+	registry   *prometheus.Registry
+	requests   *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	payloads   *prometheus.CounterVec
+	strangers  *prometheus.CounterVec
+	breakGlass *prometheus.CounterVec
+	auditTook  prometheus.Histogram
+	auditFails prometheus.Counter
+	reloads    *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	fine := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
+	m := &metrics{
+		registry:   prometheus.NewRegistry(),
+		requests:   counter("signet_server_requests_total", "Requests of the codec protocol, by action and HTTP status.", "action", "code"),
+		duration:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "signet_server_request_duration_seconds", Help: "Time to answer a request.", Buckets: fine}, []string{"action"}),
+		payloads:   counter("signet_server_payloads_total", "Audit records of payloads, by what was decided and why.", "namespace", "action", "decision", "reason"),
+		strangers:  counter("signet_server_strangers_total", "Requests of somebody who was not authenticated, by reason.", "reason"),
+		breakGlass: counter("signet_server_break_glass_total", "Payloads that only a break-glass grant allowed.", "rule"),
+		auditTook:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "signet_server_audit_write_seconds", Help: "Time until the records of a request were durable.", Buckets: fine}),
+		auditFails: prometheus.NewCounter(prometheus.CounterOpts{Name: "signet_server_audit_failures_total", Help: "Requests whose records could not be written: nothing was decoded."}),
+		reloads:    counter("signet_server_config_reloads_total", "Tries to take a changed configuration, by result.", "result"),
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.payloads, m.strangers, m.breakGlass, m.auditTook, m.auditFails, m.reloads,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// watch registers what is read at each scrape.
+func (m *metrics) watch(l *live, a *audit.Log) {
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("signet_server_config_stale", "1 while the files hold a configuration that is not in use, because it is wrong.", func() float64 {
+		if l.stale.Load() {
+			return 1
+		}
+		return 0
+	})
+	gauge("signet_server_audit_seq", "Number of the last audit record.", func() float64 { return float64(a.Head().Seq) })
+	m.registry.MustRegister(keysetAges{l})
+}
+
+// keysetAges is read from the ring, so that keysets come and go with the configuration.
+type keysetAges struct{ live *live }
+
+var keysetAge = prometheus.NewDesc("signet_server_keyset_refresh_age_seconds", "Time since the keyset was last read in full.", []string{"keyset"}, nil)
+
+// Describe implements [prometheus.Collector].
+func (keysetAges) Describe(to chan<- *prometheus.Desc) { to <- keysetAge }
+
+// Collect implements [prometheus.Collector].
+func (k keysetAges) Collect(to chan<- prometheus.Metric) {
+	for _, s := range k.live.Status() {
+		to <- prometheus.MustNewConstMetric(keysetAge, prometheus.GaugeValue, time.Since(s.Fresh).Seconds(), s.Name)
+	}
+}
+
+// auditing counts what is put on record, which is all that was decided.
+type auditing struct {
+	codecserver.Audit
+	*metrics
+	namespaces map[string]bool
+}
+
+func (m *metrics) audit(a codecserver.Audit, namespaces []namespaceConfig) codecserver.Audit {
+	known := map[string]bool{}
+	for _, n := range namespaces {
+		known[n.Name] = true
+	}
+	return &auditing{a, m, known}
+}
+
+// Write implements [codecserver.Audit].
+func (a *auditing) Write(ctx context.Context, records ...audit.Record) error {
+	if len(records) == 0 {
+		return a.Audit.Write(ctx)
+	}
+	began := time.Now()
+	if err := a.Audit.Write(ctx, records...); err != nil {
+		a.auditFails.Inc()
+		return err
+	}
+	a.auditTook.Observe(time.Since(began).Seconds())
+	for i := range records {
+		a.count(&records[i])
+	}
+	return nil
+}
+
+func (a *auditing) count(r *audit.Record) {
+	if r.Subject == "" {
+		a.strangers.WithLabelValues(r.Reason).Inc()
+		return
+	}
+	namespace := r.Namespace
+	if r.Claimed != nil {
+		namespace = r.Claimed.Namespace
+	}
+	if !a.namespaces[namespace] {
+		namespace = "unknown"
+	}
+	a.payloads.WithLabelValues(namespace, r.Action, string(r.Decision), r.Reason).Inc()
+	if r.BreakGlass != "" && r.Decision == audit.Allow {
+		a.breakGlass.WithLabelValues(r.Rule).Inc()
+	}
+}
+
+// measure counts requests.
+func (m *metrics) measure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, status := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK}
+		next.ServeHTTP(status, r)
+		action := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+		if action != string(policy.Decode) && action != string(policy.Encode) {
+			action = "other"
+		}
+		if r.Method == http.MethodOptions {
+			action = "preflight"
+		}
+		m.requests.WithLabelValues(action, strconv.Itoa(status.code)).Inc()
+		m.duration.WithLabelValues(action).Observe(time.Since(began).Seconds())
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (m *metrics) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	return mux
+}
