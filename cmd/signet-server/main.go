@@ -23,6 +23,7 @@ type cli struct {
 	Config configCmd `cmd:"" help:"Look at the configuration."`
 	Audit  auditCmd  `cmd:"" help:"Look at the audit log."`
 	Policy policyCmd `cmd:"" help:"Try the policy."`
+	Doctor doctorCmd `cmd:"" help:"Say why the Web UI or the CLI cannot decode, step by step."`
 }
 
 type configFlag struct {

@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"keyset": cmdKeyset, "sealed": cmdSealed, "idp": cmdIDP, "token": cmdToken, "certificate": cmdCertificate,
+			"keyset": cmdKeyset, "sealed": cmdSealed, "idp": cmdIDP, "token": cmdToken, "expired": cmdExpired, "certificate": cmdCertificate,
 			"port": cmdPort, "take": cmdTake, "waitready": cmdWaitReady, "post": cmdPost, "get": cmdGet,
 			"envsubst": cmdEnvsubst, "change": cmdChange, "terminate": cmdTerminate,
 			"hangup": cmdHangup, "getuntil": cmdGetUntil, "postuntil": cmdPostUntil,
@@ -142,12 +142,17 @@ func cmdIDP(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 // token VAR SUBJECT GROUP sets VAR to a token of the identity provider.
-func cmdToken(ts *testscript.TestScript, _ bool, args []string) {
+func cmdToken(ts *testscript.TestScript, _ bool, args []string) { setToken(ts, time.Hour, args) }
+
+// expired VAR SUBJECT GROUP is token, an hour too late.
+func cmdExpired(ts *testscript.TestScript, _ bool, args []string) { setToken(ts, -time.Hour, args) }
+
+func setToken(ts *testscript.TestScript, life time.Duration, args []string) {
 	key, err := x509.ParseECPrivateKey([]byte(ts.ReadFile("idp.key")))
 	check(ts, err)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "1"}}, nil)
 	check(ts, err)
-	claims, err := json.Marshal(map[string]any{"iss": ts.Getenv("ISSUER"), "aud": "codec", "sub": args[1], "groups": args[2:], "exp": time.Now().Add(time.Hour).Unix()})
+	claims, err := json.Marshal(map[string]any{"iss": ts.Getenv("ISSUER"), "aud": "codec", "sub": args[1], "groups": args[2:], "exp": time.Now().Add(life).Unix()})
 	check(ts, err)
 	jws, err := signer.Sign(claims)
 	check(ts, err)
