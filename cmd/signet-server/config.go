@@ -54,6 +54,10 @@ type config struct {
 	Contact string `yaml:"contact"`
 	// Audit is where the record of who decoded what goes. Required.
 	Audit auditConfig `yaml:"audit"`
+	// StopDelay is how long the server goes on taking requests when it is told to stop, while /readyz says 503 already,
+	// so that what stands before it sends them elsewhere. Default: 0s. Behind a load balancer, give it a little more time
+	// than that needs to notice, such as 10s.
+	StopDelay string `yaml:"stopDelay"`
 	// Limits bound a request, and what a caller may have.
 	Limits limitsConfig `yaml:"limits"`
 	// Metrics is where Prometheus finds them. Default: nowhere.

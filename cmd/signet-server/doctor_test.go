@@ -22,7 +22,9 @@ func TestTheDoctorKnowsWhatStandsInBetween(t *testing.T) {
 		want   string
 	}{
 		"a login proxy redirects": {
-			func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://login.example/", http.StatusFound) },
+			func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "https://login.example/", http.StatusFound)
+			},
 			"FAIL  preflight  something in between redirects it (status 302), as a login proxy does",
 		},
 		"a proxy refuses OPTIONS": {

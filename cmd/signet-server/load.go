@@ -25,6 +25,7 @@ type loaded struct {
 	issuers     []verify.Issuer
 	mode        codecserver.Mode
 	refresh     time.Duration // 0: the ring's default
+	stopDelay   time.Duration
 }
 
 // loadConfig reads and checks the file. An error is one line, "<file>: <field>: <problem>".
@@ -198,6 +199,13 @@ func (c *loaded) checkRest() error {
 			return fmt.Errorf("refreshInterval: %q is not a time of at least 1s, such as 30s or 1m", c.RefreshInterval)
 		}
 		c.refresh = d
+	}
+	if c.StopDelay != "" {
+		d, err := time.ParseDuration(c.StopDelay)
+		if err != nil || d < 0 || d > time.Minute {
+			return fmt.Errorf("stopDelay: %q is not a time of at most 1m, such as 10s", c.StopDelay)
+		}
+		c.stopDelay = d
 	}
 	if c.Metrics.Listen != "" {
 		if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil || c.Metrics.Listen == c.Listen {

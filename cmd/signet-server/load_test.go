@@ -80,9 +80,14 @@ refreshInterval: 30s
 cors: {origins: ["https://ui"], allowCredentials: true}
 mode: strict
 contact: Ask.
-audit: {file: a.jsonl}
-policy: {grants: [{name: g, issuer: "https://a", groups: [x], namespaces: [payments], actions: [decode]}]}
-limits: {maxBodyBytes: 1000, maxPayloads: 10, maxOpenedBytes: 2000}
+audit: {file: a.jsonl, maxFileBytes: 3000}
+policy:
+  deny: [{name: d, namespaces: [x]}]
+  grants: [{name: g, issuer: "https://a", groups: [x], namespaces: [payments], actions: [decode]}]
+  permissions: [{name: p, issuer: "https://a", decode: [decode]}]
+limits: {maxBodyBytes: 1000, maxPayloads: 10, maxOpenedBytes: 2000, maxConcurrent: 3, payloadBurst: 40, payloadsPerSecond: 0.5}
+metrics: {listen: ":9464"}
+stopDelay: 5s
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +100,11 @@ limits: {maxBodyBytes: 1000, maxPayloads: 10, maxOpenedBytes: 2000}
 	n := c.Namespaces[0]
 	if n.Scope != "s" || n.Keyset != "k/p" || n.AcceptKeysets[0] != "tenant/acme" || c.refresh != 30*time.Second || c.mode != codecserver.Strict ||
 		!c.CORS.AllowCredentials || c.Contact != "Ask." || c.Limits.MaxBodyBytes != 1000 || c.Limits.MaxPayloads != 10 || c.Limits.MaxOpenedBytes != 2000 || c.Audit.File != "a.jsonl" {
+		t.Errorf("loaded %+v", c.config)
+	}
+	l := codecserver.Limits{MaxBody: 1000, MaxPayloads: 10, MaxOpened: 2000, MaxConcurrent: 3, PayloadBurst: 40, PayloadsPerSecond: 0.5}
+	if c.Limits.limits() != l || c.Audit.MaxFileBytes != 3000 || c.Metrics.Listen != ":9464" || c.stopDelay != 5*time.Second ||
+		c.Policy.Deny[0].Name != "d" || c.Policy.Permissions[0].Name != "p" {
 		t.Errorf("loaded %+v", c.config)
 	}
 }
@@ -151,6 +161,16 @@ func TestAConfigurationThatIsIncompleteOrUnsafeNamesTheField(t *testing.T) {
 		"bad accepted keyset":      {replace("name: payments", "name: payments\n    acceptKeysets: ['']"), "namespaces[0].acceptKeysets[0]: "},
 		"no keys":                  {replace("keys:\n  file: {dir: keys}\n", ""), "config.yaml: keys names no key store"},
 		"two key stores":           {replace("file: {dir: keys}", "file: {dir: keys}\n  vault: {address: 'https://v'}"), "config.yaml: keys names two"},
+		"denial without a name":    {replace(grants, "policy: {grants: [], deny: [{groups: [g]}]}"), "policy.deny[0].name: "},
+		"policy file and denials":  {replace(grants, "policy: {file: p, deny: [{name: a}]}"), "policy: policy.file and rules beside it exclude"},
+		"negative file size":       {replace("{stdout: true}", "{file: a, maxFileBytes: -1}"), "audit.maxFileBytes: "},
+		"file size of stdout":      {replace("{stdout: true}", "{stdout: true, maxFileBytes: 1}"), "audit.maxFileBytes: "},
+		"negative concurrency":     {good + "limits: {maxConcurrent: -1}\n", "limits.maxConcurrent: "},
+		"negative burst":           {good + "limits: {payloadBurst: -1}\n", "limits.payloadBurst: "},
+		"negative rate":            {good + "limits: {payloadsPerSecond: -1}\n", "limits.payloadsPerSecond: "},
+		"metrics without port":     {good + "metrics: {listen: localhost}\n", "metrics.listen: "},
+		"metrics for everybody":    {good + "metrics: {listen: '127.0.0.1:8234'}\n", "metrics.listen: "},
+		"a long stop":              {good + "stopDelay: 1h\n", "stopDelay: "},
 		"bad mode":                 {good + "mode: lenient\n", `mode: "lenient"`},
 		"negative interval":        {good + "refreshInterval: -1s\n", "refreshInterval: "},
 		"interval without unit":    {good + "refreshInterval: 60\n", `refreshInterval: "60" is not a time`},

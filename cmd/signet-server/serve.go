@@ -91,7 +91,9 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 	case <-ctx.Done():
 	}
 	front.stopping.Store(true)
-	log.Info("stopping", "drain", drainTimeout)
+	delay := l.now.Load().config.stopDelay
+	log.Info("stopping", "delay", delay, "drain", drainTimeout)
+	time.Sleep(delay)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {

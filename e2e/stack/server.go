@@ -39,6 +39,12 @@ type ServerOptions struct {
 	RefreshInterval time.Duration
 	// Contact stands in explanations.
 	Contact string
+	// StopDelay is how long the server goes on when it is told to stop; 0 leaves it out.
+	StopDelay time.Duration
+	// MaxFileBytes of the audit log; 0 is the default.
+	MaxFileBytes int
+	// PayloadBurst of a caller; 0 leaves it out.
+	PayloadBurst int
 }
 
 // Grant is one rule of the policy, as the file spells it.
@@ -127,7 +133,13 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
 		s.Vault.Address, s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
 	fmt.Fprintf(&b, "cors:\n  origins: %s\n  allowCredentials: %t\n", asJSON(t, append([]string{}, o.Origins...)), o.AllowCredentials)
-	fmt.Fprintf(&b, "policy: {file: %q}\naudit: {file: %q}\n", policy, c.audit)
+	fmt.Fprintf(&b, "policy: {file: %q}\naudit: {file: %q, maxFileBytes: %d}\n", policy, c.audit, o.MaxFileBytes)
+	if o.PayloadBurst != 0 {
+		fmt.Fprintf(&b, "limits: {payloadBurst: %d}\n", o.PayloadBurst)
+	}
+	if o.StopDelay != 0 {
+		fmt.Fprintf(&b, "stopDelay: %s\n", o.StopDelay)
+	}
 	if o.Mode != "" {
 		fmt.Fprintf(&b, "mode: %s\n", o.Mode)
 	}
@@ -201,6 +213,22 @@ func (v *Server) end(t *testing.T) {
 	if t.Failed() {
 		t.Logf("signet-server logged:\n%s", v.Log())
 	}
+}
+
+// Kill ends the process as a crash does.
+func (v *Server) Kill(t *testing.T) {
+	t.Helper()
+	if err := v.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-v.done
+}
+
+// Restart starts the server anew, with its configuration and files, after [Server.Stop] or [Server.Kill].
+func (v *Server) Restart(t *testing.T) {
+	t.Helper()
+	v.done = make(chan struct{})
+	v.start(t)
 }
 
 // Signal sends a signal to the process.
