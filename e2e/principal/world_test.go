@@ -66,6 +66,9 @@ func TestPrincipals(t *testing.T) {
 		"a key is rotated while workflows run":                          aKeyIsRotatedWhileWorkflowsRun,
 		"other namespaces are closed unless both sides open them":       otherNamespacesAreClosedUnlessBothSidesOpenThem,
 		"nexus operations carry no principal":                           nexusOperationsCarryNoPrincipal,
+		"what a worker without keys commands is refused":                whatAWorkerWithoutKeysCommandsIsRefused,
+		"an old cron start runs never":                                  anOldCronStartRunsNever,
+		"a standalone activity that is not genuine is refused":          aStandaloneActivityThatIsNotGenuineIsRefused,
 		"recorded histories replay":                                     recordedHistoriesReplay,
 		"nobody is named in the store":                                  nobodyIsNamedInTheStore,
 	} {

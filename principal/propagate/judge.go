@@ -64,23 +64,28 @@ func (p *Propagator) owner(header *commonpb.Payload, info *workflow.Info) arriva
 // the parent, the run before it, and the attempt.
 func (p *Propagator) begins(r Record, info *workflow.Info) error {
 	id, name := info.WorkflowExecution.ID, info.WorkflowType.Name
+	follows := info.ContinuedExecutionRunID != ""
+	copied := follows && (info.Attempt > 1 || info.CronSchedule != "") // by the server, from the run before
+	fresh := true
 	var want Place
-	var first bool
 	switch r.Kind {
 	case KindStart:
+		if follows && !copied {
+			return refuse(ReasonMisplaced, "it is for a first run, and this one continues another")
+		}
 		if r.Message != (Place{}) {
 			name = "" // started by a message: the client's interceptors do not learn the type
 		}
-		want, first = PlaceOf(KindStart, id, name), info.ContinuedExecutionRunID == "" && info.Attempt <= 1
+		want, fresh = PlaceOf(KindStart, id, name), copied || within(p.options.StartSkew, info.WorkflowStartTime, r.SealedAt)
 	case KindSchedule:
 		want = PlaceOf(KindSchedule, wire.Unscheduled(id), "")
 	case KindContinued:
-		if info.ContinuedExecutionRunID == "" {
+		if !follows {
 			return refuse(ReasonMisplaced, "it is for a run that continues another, and this one does not")
 		}
-		want = PlaceOf(KindContinued, id, "")
+		want, fresh = PlaceOf(KindContinued, id, ""), copied || p.justIssued(r, info.WorkflowStartTime)
 	case KindChild:
-		return p.child(r, info)
+		return p.child(r, info, copied)
 	default:
 		return refuse(ReasonMisplaced, "a header of kind "+r.Kind.String()+" starts no workflow")
 	}
@@ -91,23 +96,31 @@ func (p *Propagator) begins(r Record, info *workflow.Info) error {
 		return refuse(ReasonMisplaced, "it is for another workflow or workflow type")
 	case r.Cron != (info.CronSchedule != ""):
 		return refuse(ReasonCron, "the cron schedule is not as it was when the start was sealed")
-	case first && !within(p.options.StartSkew, info.WorkflowStartTime, r.SealedAt):
+	case !fresh:
 		return refuse(ReasonStale, "the start was sealed too long ago: start again, and compare the clocks")
 	}
 	return nil
 }
 
-func (p *Propagator) child(r Record, info *workflow.Info) error {
+func (p *Propagator) child(r Record, info *workflow.Info, copied bool) error {
 	parent := info.ParentWorkflowExecution
 	switch {
-	case parent == nil || r.Place != PlaceOf(KindChild, parent.ID, info.WorkflowType.Name) && !p.unknown(info):
+	case parent == nil || r.Place != PlaceOf(KindChild, parent.ID, info.WorkflowType.Name):
 		return refuse(ReasonMisplaced, "it is for a child of another workflow, or of another type")
 	case !p.replayer && info.ParentWorkflowNamespace != info.Namespace && !slices.Contains(p.options.AcceptParentsFrom, info.ParentWorkflowNamespace):
 		return refuse(ReasonNamespace, "Options.AcceptParentsFrom does not name the parent's namespace")
 	case r.Cron != (info.CronSchedule != ""):
 		return refuse(ReasonCron, "the cron schedule is not as it was when the start was sealed")
+	case !copied && !p.justIssued(r, info.WorkflowStartTime):
+		return refuse(ReasonStale, "its parent sealed it too long ago")
 	}
 	return nil
+}
+
+// justIssued: a workflow sealed r shortly before the server acted on it. A workflow task may take its time, so a StartSkew
+// that is shorter than the default does not count here.
+func (p *Propagator) justIssued(r Record, acted time.Time) bool {
+	return within(max(p.options.StartSkew, defaultStartSkew), acted, r.SealedAt)
 }
 
 // unknown: a replayer that was not told which workflow a history is of makes an id up (sdk internal/internal_worker.go).
@@ -155,6 +168,8 @@ func (p *Propagator) performer(header *commonpb.Payload, info activity.Info) arr
 	switch {
 	case r.Kind != kind || r.Place != PlaceOf(kind, id, info.ActivityType.Name):
 		return a.judge(refuse(ReasonMisplaced, "it is for another activity, or for none"))
+	case !standalone && !info.IsLocalActivity && !p.justIssued(r, info.ScheduledTime):
+		return a.judge(refuse(ReasonStale, "its workflow sealed it too long before it was scheduled"))
 	case standalone && info.Attempt <= 1 && !within(p.options.StartSkew, info.ScheduledTime, r.SealedAt):
 		return a.judge(refuse(ReasonStale, "the activity's start was sealed too long ago"))
 	}

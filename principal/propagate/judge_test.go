@@ -59,7 +59,7 @@ func TestWhichRunsAHeaderBegins(t *testing.T) {
 		}
 	}
 	continued := of(func(r *Record) {
-		r.Kind, r.Place, r.SealedAt = KindContinued, PlaceOf(KindContinued, "intake-1", ""), morning.Add(-time.Hour)
+		r.Kind, r.Place, r.SealedAt = KindContinued, PlaceOf(KindContinued, "intake-1", ""), morning.Add(-time.Second)
 	})
 	schedule := of(func(r *Record) {
 		r.Kind, r.Place, r.SealedAt = KindSchedule, PlaceOf(KindSchedule, "intake", ""), morning.Add(-time.Hour)
@@ -69,24 +69,34 @@ func TestWhichRunsAHeaderBegins(t *testing.T) {
 		info   *workflow.Info
 		want   string
 	}{
-		"its own":                     {start, info(asIs), ""},
-		"at the end of the skew":      {of(func(r *Record) { r.SealedAt = morning.Add(-5 * time.Minute) }), info(asIs), ""},
-		"after the skew":              {of(func(r *Record) { r.SealedAt = morning.Add(-5*time.Minute - time.Second) }), info(asIs), ReasonStale},
-		"a clock that is ahead":       {of(func(r *Record) { r.SealedAt = morning.Add(5*time.Minute + time.Second) }), info(asIs), ReasonStale},
-		"a retry, later":              {of(func(r *Record) { r.SealedAt = morning.Add(-time.Hour) }), info(func(i *workflow.Info) { i.Attempt, i.ContinuedExecutionRunID = 2, "before" }), ""},
-		"a cron run, later":           {of(func(r *Record) { r.SealedAt, r.Cron = morning.Add(-time.Hour), true }), info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ""},
-		"cron added":                  {start, info(func(i *workflow.Info) { i.CronSchedule = "@daily" }), ReasonCron},
-		"cron added to a later run":   {start, info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ReasonCron},
-		"cron taken away":             {of(func(r *Record) { r.Cron = true }), info(asIs), ReasonCron},
-		"another id":                  {start, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake-2" }), ReasonMisplaced},
-		"another type":                {start, info(func(i *workflow.Info) { i.WorkflowType.Name = "Other" }), ReasonMisplaced},
-		"a start for a child":         {start, info(parent("payments")), ReasonMisplaced},
-		"with a message":              {of(func(r *Record) { r.Message, r.Place = Place{1}, PlaceOf(KindStart, "intake-1", "") }), info(asIs), ""},
-		"a child":                     {child, info(parent("payments")), ""},
-		"a child from elsewhere":      {child, info(parent("clinic")), ReasonNamespace},
-		"a child from where it may":   {child, info(parent("friends")), ""},
-		"a child without a parent":    {child, info(asIs), ReasonMisplaced},
-		"continued":                   {continued, info(func(i *workflow.Info) { i.ContinuedExecutionRunID = "before" }), ""},
+		"its own":                   {start, info(asIs), ""},
+		"at the end of the skew":    {of(func(r *Record) { r.SealedAt = morning.Add(-5 * time.Minute) }), info(asIs), ""},
+		"after the skew":            {of(func(r *Record) { r.SealedAt = morning.Add(-5*time.Minute - time.Second) }), info(asIs), ReasonStale},
+		"a clock that is ahead":     {of(func(r *Record) { r.SealedAt = morning.Add(5*time.Minute + time.Second) }), info(asIs), ReasonStale},
+		"a retry, later":            {of(func(r *Record) { r.SealedAt = morning.Add(-time.Hour) }), info(func(i *workflow.Info) { i.Attempt, i.ContinuedExecutionRunID = 2, "before" }), ""},
+		"a cron run, later":         {of(func(r *Record) { r.SealedAt, r.Cron = morning.Add(-time.Hour), true }), info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ""},
+		"cron added":                {start, info(func(i *workflow.Info) { i.CronSchedule = "@daily" }), ReasonCron},
+		"cron added to a later run": {start, info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ReasonCron},
+		"cron taken away":           {of(func(r *Record) { r.Cron = true }), info(asIs), ReasonCron},
+		"another id":                {start, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake-2" }), ReasonMisplaced},
+		"another type":              {start, info(func(i *workflow.Info) { i.WorkflowType.Name = "Other" }), ReasonMisplaced},
+		"a start for a child":       {start, info(parent("payments")), ReasonMisplaced},
+		"with a message":            {of(func(r *Record) { r.Message, r.Place = Place{1}, PlaceOf(KindStart, "intake-1", "") }), info(asIs), ""},
+		"a child":                   {child, info(parent("payments")), ""},
+		"a child from elsewhere":    {child, info(parent("clinic")), ReasonNamespace},
+		"a child from where it may": {child, info(parent("friends")), ""},
+		"a child without a parent":  {child, info(asIs), ReasonMisplaced},
+		"continued":                 {continued, info(func(i *workflow.Info) { i.ContinuedExecutionRunID = "before" }), ""},
+		"continued, long ago": {of(func(r *Record) {
+			r.Kind, r.Place, r.SealedAt = KindContinued, PlaceOf(KindContinued, "intake-1", ""), morning.Add(-time.Hour)
+		}), info(func(i *workflow.Info) { i.ContinuedExecutionRunID = "before" }), ReasonStale},
+		"continued, then retried": {of(func(r *Record) {
+			r.Kind, r.Place, r.SealedAt = KindContinued, PlaceOf(KindContinued, "intake-1", ""), morning.Add(-time.Hour)
+		}), info(func(i *workflow.Info) { i.Attempt, i.ContinuedExecutionRunID = 2, "before" }), ""},
+		"a start for a continued run": {start, info(func(i *workflow.Info) { i.ContinuedExecutionRunID = "before" }), ReasonMisplaced},
+		"a child, long ago": {of(func(r *Record) {
+			r.Kind, r.Place, r.SealedAt = KindChild, PlaceOf(KindChild, "parent", "Intake"), morning.Add(-time.Hour)
+		}), info(parent("payments")), ReasonStale},
 		"continued, without a before": {continued, info(asIs), ReasonMisplaced},
 		"a schedule's run":            {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake-2026-11-26T08:00:00Z" }), ""},
 		"a schedule by hand":          {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake" }), ""},
@@ -146,6 +156,28 @@ func TestWhomAnActivityRunsFor(t *testing.T) {
 	}
 	if a := p.performer(nil, activity.Info{WorkflowType: &workflow.Type{Name: "Open"}}); reason(a.err) != ReasonMissing {
 		t.Errorf("of no workflow: %v", a.err)
+	}
+}
+
+func TestAnActivityIsSealedShortlyBeforeItIsScheduled(t *testing.T) {
+	p, err := New(keystest.NewRing(t, "principal/payments"), Options{Scope: "payments", StartSkew: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]string{0: "", 5 * time.Minute: "", 5*time.Minute + time.Second: ReasonStale} {
+		header, err := p.sealer.Seal(Record{Principal: carol(), Kind: KindActivity, SealedAt: morning, Place: PlaceOf(KindActivity, "w", "Charge")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := activity.Info{WorkflowType: &workflow.Type{Name: "Billing"}, ActivityType: activity.Type{Name: "Charge"}, ScheduledTime: morning.Add(age)}
+		info.WorkflowExecution.ID = "w"
+		if a := p.performer(header, info); reason(a.err) != want {
+			t.Errorf("after %s: %v, want %q", age, a.err, want)
+		}
+		info.ActivityType.Name = "Refund"
+		if a := p.performer(header, info); reason(a.err) != ReasonMisplaced {
+			t.Errorf("another activity: %v", a.err)
+		}
 	}
 }
 

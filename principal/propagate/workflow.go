@@ -52,6 +52,9 @@ func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.
 	if !ok {
 		return nil, temporal.NewNonRetryableApplicationError(errUnwired.Error(), TypeInvalid, nil)
 	}
+	if start.err == nil && followsStale(ctx) {
+		start = &started{start.judge(refuse(ReasonStale, "the run before this one was refused as stale"))}
+	}
 	w.report(ctx, start.arrival, max(start.record.Kind, KindStart), info.WorkflowType.Name)
 	var refused *Error
 	if !errors.As(start.err, &refused) {
@@ -63,6 +66,19 @@ func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.
 	return nil, failure(refused, true)
 }
 
+// followsStale: cron goes on after a run that was refused, with the same header and no longer as a first run.
+func followsStale(ctx workflow.Context) bool {
+	if workflow.GetInfo(ctx).CronSchedule == "" {
+		return false
+	}
+	last, ok := workflow.GetLastError(ctx).(*temporal.ApplicationError) //nolint:errorlint // the run's own, and not one of its activities'
+	if !ok || last.Type() != TypeInvalid {
+		return false
+	}
+	var reason string
+	return last.Details(&reason) != nil || reason == ReasonStale
+}
+
 var errUnwired = errors.New("propagate: the interceptor is there without its context propagator: use signet's plugin, or set both")
 
 // failure is what a workflow or activity fails with.
@@ -71,7 +87,7 @@ func failure(refused *Error, final bool) error {
 	if !final {
 		kind = TypeUnavailable
 	}
-	return temporal.NewApplicationErrorWithOptions(refused.Error(), kind, temporal.ApplicationErrorOptions{NonRetryable: final})
+	return temporal.NewApplicationErrorWithOptions(refused.Error(), kind, temporal.ApplicationErrorOptions{NonRetryable: final, Details: []any{refused.reason}})
 }
 
 // HandleSignal drops a signal that is refused. An error would fail the workflow task, again and again, and let whoever can
