@@ -75,6 +75,13 @@ func aPrincipalReachesEverything(t *testing.T, s *stack.Stack) {
 			}
 		}
 	})
+	run("a workflow does not change hands", propagate.Options{}, func(t *testing.T, w *world) {
+		w.start(user("ann", "acme"), "Yields")
+		h, err := w.client.UpdateWorkflow(as(t, user("bob", "acme")), client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "yield", WaitForStage: client.WorkflowUpdateStageCompleted})
+		must(t, err)
+		must(t, h.Get(t.Context(), nil))
+		w.wantResult(w.reading(w.id), Seen{"workflow": ann, "activity": ann})
+	})
 	run("query", propagate.Options{}, func(t *testing.T, w *world) {
 		w.start(user("ann", "acme"), "Waits")
 		v, err := w.client.QueryWorkflow(as(t, user("bob", "acme")), w.id, "", "look")

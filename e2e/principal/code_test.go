@@ -42,7 +42,7 @@ func (c *code) register(w worker.Worker) {
 }
 
 func (c *code) types() map[string]any {
-	return map[string]any{"Works": c.Works, "Child": c.Child, "Waits": c.Waits, "Again": c.Again, "Falters": c.Falters, "Signals": c.Signals, "Abroad": c.Abroad}
+	return map[string]any{"Works": c.Works, "Child": c.Child, "Waits": c.Waits, "Again": c.Again, "Falters": c.Falters, "Signals": c.Signals, "Abroad": c.Abroad, "Yields": c.Yields}
 }
 
 // Who is an activity that says for whom it runs.
@@ -204,4 +204,19 @@ func refusal(err error) string {
 		return app.Type()
 	}
 	return err.Error()
+}
+
+// Yields continues as new in the context of whoever tells it to.
+func (c *code) Yields(ctx workflow.Context) (Seen, error) {
+	var theirs workflow.Context
+	if err := workflow.SetUpdateHandler(ctx, "yield", func(ctx workflow.Context) (err error) {
+		theirs, err = propagate.AsCaller(ctx)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if err := workflow.Await(ctx, func() bool { return theirs != nil }); err != nil {
+		return nil, err
+	}
+	return nil, workflow.NewContinueAsNewError(theirs, "Child")
 }

@@ -194,17 +194,16 @@ func (p *Propagator) Extract(ctx context.Context, r workflow.HeaderReader) (cont
 	return context.WithValue(context.WithValue(ctx, startedKey{}, &started{a}), principal.Key{}, a.held()), nil
 }
 
-// ExtractToWorkflow implements workflow.ContextPropagator. It never fails, and sees to it that a message does not run for
-// the owner of the workflow only because its context is made from the workflow's: its header is kept for the interceptor,
-// which knows the message's name, and until then there is no caller.
+// ExtractToWorkflow implements workflow.ContextPropagator. It never fails. The context of a message is made from the
+// workflow's, so its header, or that it has none, is kept for the interceptor, which knows the message's name and sees to it
+// that nothing runs for the owner only because of that.
 func (p *Propagator) ExtractToWorkflow(ctx workflow.Context, r workflow.HeaderReader) (workflow.Context, error) {
 	payload, _ := r.Get(Header)
 	if ctx.Value(startedKey{}) == nil {
 		a := p.owner(payload, workflow.GetInfo(ctx))
 		return workflow.WithValue(workflow.WithValue(ctx, startedKey{}, &started{a}), principal.Key{}, a.held()), nil
 	}
-	ctx = workflow.WithValue(ctx, messageKey{}, payload)
-	return workflow.WithValue(ctx, callerKey{}, error(principal.ErrNone)), nil
+	return workflow.WithValue(ctx, messageKey{}, payload), nil
 }
 
 // held is what a context carries of an arrival: the principal, or why there is none.
