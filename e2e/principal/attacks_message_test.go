@@ -22,20 +22,20 @@ import (
 // signalRaw, updateRaw and queryRaw send what somebody without keys can send.
 func (w *world) signalRaw(name string, header *commonpb.Payload) {
 	w.t.Helper()
-	_, err := w.raw.WorkflowService().SignalWorkflowExecution(w.t.Context(), &workflowservice.SignalWorkflowExecutionRequest{
+	_, err := w.raw.WorkflowService().SignalWorkflowExecution(bounded(w.t), &workflowservice.SignalWorkflowExecutionRequest{
 		Namespace: w.namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: w.id}, SignalName: name, Header: fields(header)})
 	must(w.t, err)
 }
 
 func (w *world) updateRaw(name string, header *commonpb.Payload) (*updatepb.Outcome, error) {
-	answer, err := w.raw.WorkflowService().UpdateWorkflowExecution(w.t.Context(), &workflowservice.UpdateWorkflowExecutionRequest{
+	answer, err := w.raw.WorkflowService().UpdateWorkflowExecution(bounded(w.t), &workflowservice.UpdateWorkflowExecutionRequest{
 		Namespace: w.namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: w.id}, WaitPolicy: &updatepb.WaitPolicy{LifecycleStage: 3},
 		Request: &updatepb.Request{Meta: &updatepb.Meta{UpdateId: fmt.Sprint(time.Now().UnixNano())}, Input: &updatepb.Input{Name: name, Header: fields(header)}}})
 	return answer.GetOutcome(), err
 }
 
 func (w *world) queryRaw(name string, header *commonpb.Payload) error {
-	_, err := w.raw.WorkflowService().QueryWorkflow(w.t.Context(), &workflowservice.QueryWorkflowRequest{
+	_, err := w.raw.WorkflowService().QueryWorkflow(bounded(w.t), &workflowservice.QueryWorkflowRequest{
 		Namespace: w.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: w.id}, Query: &querypb.WorkflowQuery{QueryType: name, Header: fields(header)}})
 	return err
 }
@@ -171,10 +171,10 @@ func anAnonymousMessageActsForNobody(t *testing.T, s *stack.Stack) {
 	w := newWorld(t, s, propagate.Options{AllowAnonymousMessages: []string{"touch", "look", "note"}})
 	w.start(user("ann", "acme"), "Waits")
 	begin := time.Now()
-	h, err := w.client.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "touch", WaitForStage: client.WorkflowUpdateStageCompleted})
+	h, err := w.client.UpdateWorkflow(bounded(t), client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "touch", WaitForStage: client.WorkflowUpdateStageCompleted})
 	must(t, err)
 	var seen Seen
-	must(t, h.Get(t.Context(), &seen))
+	must(t, h.Get(bounded(t), &seen))
 	for place, want := range (Seen{"owner": "nobody", "caller": "nobody", "activity": propagate.TypeInvalid}) {
 		if seen[place] != want {
 			t.Errorf("%s is %q, want %q", place, seen[place], want)
@@ -210,7 +210,7 @@ func policiesDecideWhoMaySendMessages(t *testing.T, s *stack.Stack) {
 				h, err := w.client.UpdateWorkflow(as(t, senders[sender]), client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "touch", WaitForStage: client.WorkflowUpdateStageCompleted})
 				must(t, err)
 				var seen Seen
-				if err := h.Get(t.Context(), &seen); err == nil {
+				if err := h.Get(bounded(t), &seen); err == nil {
 					passed = append(passed, sender)
 					if seen["owner"] != ann || seen["caller"] != who(senders[sender], nil) {
 						t.Errorf("the update of %s saw %v", sender, seen)

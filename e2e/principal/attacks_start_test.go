@@ -182,20 +182,20 @@ func aClientDoesNotSealForWhoeverItMayNot(t *testing.T, s *stack.Stack) {
 	schedule := client.ScheduleOptions{ID: "never", Action: &client.ScheduleWorkflowAction{ID: "never", Workflow: "Child", TaskQueue: "none"}}
 	for name, call := range map[string]func() error{
 		"nobody": func() error {
-			_, err := bound.ExecuteWorkflow(t.Context(), o, "Child")
+			_, err := bound.ExecuteWorkflow(bounded(t), o, "Child")
 			return err
 		},
 		"another tenant": func() error {
 			_, err := bound.ExecuteWorkflow(as(t, user("bob", "globex")), o, "Child")
 			return err
 		},
-		"nobody's signal": func() error { return bound.SignalWorkflow(t.Context(), "never", "", "note", nil) },
+		"nobody's signal": func() error { return bound.SignalWorkflow(bounded(t), "never", "", "note", nil) },
 		"nobody's query": func() error {
-			_, err := bound.QueryWorkflow(t.Context(), "never", "", "look")
+			_, err := bound.QueryWorkflow(bounded(t), "never", "", "look")
 			return err
 		},
 		"nobody's update": func() error {
-			_, err := bound.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{WorkflowID: "never", UpdateName: "touch", WaitForStage: client.WorkflowUpdateStageAccepted})
+			_, err := bound.UpdateWorkflow(bounded(t), client.UpdateWorkflowOptions{WorkflowID: "never", UpdateName: "touch", WaitForStage: client.WorkflowUpdateStageAccepted})
 			return err
 		},
 		"a user's schedule": func() error {

@@ -56,7 +56,7 @@ func (w *world) rogue(header *commonpb.Payload, command func(workflow.Context) e
 	works.RegisterWorkflowWithOptions(command, workflow.RegisterOptions{Name: "Rogue"})
 	must(w.t, works.Start())
 	w.t.Cleanup(works.Stop)
-	_, err = c.ExecuteWorkflow(w.t.Context(), client.StartWorkflowOptions{ID: w.id, TaskQueue: w.queue + ":rogue"}, "Rogue")
+	_, err = c.ExecuteWorkflow(bounded(w.t), client.StartWorkflowOptions{ID: w.id, TaskQueue: w.queue + ":rogue"}, "Rogue")
 	must(w.t, err)
 }
 
@@ -198,7 +198,7 @@ func aStandaloneActivityThatIsNotGenuineIsRefused(t *testing.T, s *stack.Stack) 
 			plugin, err := temporal.NewSimplePlugin(temporal.SimplePluginOptions{Name: "thief", ContextPropagators: []workflow.ContextPropagator{starter{thief{attack.header(w)}}}})
 			must(t, err)
 			c := s.ClientWith(t, namespace, plugin)
-			_, err = c.ExecuteActivity(t.Context(), client.StartActivityOptions{ID: w.id, TaskQueue: w.queue, ScheduleToCloseTimeout: within}, "Who")
+			_, err = c.ExecuteActivity(bounded(t), client.StartActivityOptions{ID: w.id, TaskQueue: w.queue, ScheduleToCloseTimeout: within}, "Who")
 			must(t, err)
 			w.wantRefused("Who", attack.reason)
 			stack.Eventually(t, within, func() error {

@@ -57,7 +57,7 @@ func aPrincipalReachesEverything(t *testing.T, s *stack.Stack) {
 		})
 		must(t, err)
 		var seen Seen
-		must(t, h.Get(t.Context(), &seen))
+		must(t, h.Get(bounded(t), &seen))
 		if seen["owner"] != ann || seen["caller"] != ann || seen["activity"] != ann {
 			t.Errorf("the update saw %v", seen)
 		}
@@ -67,7 +67,7 @@ func aPrincipalReachesEverything(t *testing.T, s *stack.Stack) {
 		h, err := w.client.UpdateWorkflow(as(t, user("bob", "acme")), client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "approve", WaitForStage: client.WorkflowUpdateStageCompleted})
 		must(t, err)
 		var seen Seen
-		must(t, h.Get(t.Context(), &seen))
+		must(t, h.Get(bounded(t), &seen))
 		const bob = "bob of acme (txn-bob)"
 		for place, want := range (Seen{"owner": ann, "caller": bob, "activity": ann, "caller's activity": bob}) {
 			if seen[place] != want {
@@ -79,7 +79,7 @@ func aPrincipalReachesEverything(t *testing.T, s *stack.Stack) {
 		w.start(user("ann", "acme"), "Yields")
 		h, err := w.client.UpdateWorkflow(as(t, user("bob", "acme")), client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "yield", WaitForStage: client.WorkflowUpdateStageCompleted})
 		must(t, err)
-		must(t, h.Get(t.Context(), nil))
+		must(t, h.Get(bounded(t), nil))
 		w.wantResult(w.reading(w.id), Seen{"workflow": ann, "activity": ann})
 	})
 	run("query", propagate.Options{}, func(t *testing.T, w *world) {
@@ -95,7 +95,7 @@ func aPrincipalReachesEverything(t *testing.T, s *stack.Stack) {
 		h, err := w.client.ExecuteActivity(as(t, user("ann", "acme")), client.StartActivityOptions{ID: w.id + ":alone", TaskQueue: w.queue, ScheduleToCloseTimeout: within}, "Who")
 		must(t, err)
 		var text string
-		must(t, h.Get(t.Context(), &text))
+		must(t, h.Get(bounded(t), &text))
 		if text != ann {
 			t.Errorf("the activity runs for %q", text)
 		}

@@ -33,7 +33,7 @@ func recordedHistoriesReplay(t *testing.T, s *stack.Stack) {
 	w.start(user("ann", "acme"), "Waits")
 	h, err := w.client.UpdateWorkflow(as(t, user("bob", "acme")), client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "approve", WaitForStage: client.WorkflowUpdateStageCompleted})
 	must(t, err)
-	must(t, h.Get(t.Context(), nil))
+	must(t, h.Get(bounded(t), nil))
 	must(t, w.client.SignalWorkflow(as(t, user("bob", "acme")), w.id, "", "note", "kept"))
 	w.end("1")
 	histories["messages"] = w.history(w.id, "")

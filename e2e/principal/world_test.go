@@ -89,8 +89,15 @@ func user(name, tenant string) principal.Principal {
 	return principal.Principal{Kind: principal.KindUser, Issuer: "https://idp.example", Subject: name, Tenant: tenant, Txn: "txn-" + name, IssuedAt: time.Now()}
 }
 
+// bounded is the context of a call that must not hang.
+func bounded(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*within)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func as(t *testing.T, p principal.Principal) context.Context {
-	return principal.NewContext(t.Context(), p)
+	return principal.NewContext(bounded(t), p)
 }
 
 // world is a worker of one namespace, and the clients that speak to it.
@@ -264,10 +271,8 @@ func (w *world) wantStartRefused(id, runID string) {
 // result waits for the end of a workflow.
 func (w *world) result(run client.WorkflowRun) (Seen, error) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*within)
-	defer cancel()
 	var seen Seen
-	err := run.Get(ctx, &seen)
+	err := run.Get(bounded(w.t), &seen)
 	return seen, err
 }
 
