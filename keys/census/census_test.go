@@ -204,6 +204,22 @@ func TestWhatIsRemovedMeanwhileIsCountedAsGone(t *testing.T) {
 	}
 }
 
+// An open run that is deleted between being listed and looked at has handed its payloads on to a run that was not listed.
+func TestTheRunThatADeletedOneContinuedAsIsLookedAt(t *testing.T) {
+	n := &namespace{}
+	first := n.add("chain", day, time.Time{}, sealed(t, fresh))
+	n.before = func(_ int, req any) error {
+		if _, ok := req.(*workflowservice.DescribeWorkflowExecutionRequest); ok && !first.removed {
+			first.removed = true
+			n.add("chain", time.Now(), time.Time{}, sealed(t, old))
+		}
+		return nil
+	}
+	if r := take(t, n, census.Options{}); r.Keys[old] == nil || r.Gone != 0 || r.Open != 1 {
+		t.Errorf("counted %+v", r.Tally)
+	}
+}
+
 // Whoever can write to Temporal can make up key ids. They do not fill the memory, and hide nothing.
 func TestKeysThatAreMadeUpHaveABound(t *testing.T) {
 	n := &namespace{retention: time.Hour}
@@ -275,7 +291,8 @@ func TestACensusGoesOnOnlyWithItsOwnKind(t *testing.T) {
 		{Format: 2, Namespace: "payments", Began: day},
 		{Format: 1, Namespace: "orders", Began: day},
 		{Format: 1, Namespace: "payments"},
-		{Format: 1, Namespace: "payments", Began: day, Next: &census.Position{Stage: "attic"}},
+		{Format: 1, Namespace: "payments", NamespaceID: "another", Began: day, Next: &census.Position{Stage: "schedules"}},
+		{Format: 1, Namespace: "payments", NamespaceID: "id of payments", Began: day, Next: &census.Position{Stage: "attic"}},
 	} {
 		_, err := census.Run(t.Context(), full(t), census.Options{Namespace: "payments", From: from})
 		if err == nil || !strings.Contains(err.Error(), "begin anew") {

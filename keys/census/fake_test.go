@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -162,8 +163,8 @@ func (n *namespace) ListWorkflowExecutions(_ context.Context, req *workflowservi
 func (n *namespace) find(e *commonpb.WorkflowExecution) (*run, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, r := range n.runs {
-		if r.run == e.GetRunId() && !r.removed {
+	for _, r := range slices.Backward(n.runs) { // without a run, the last one is meant
+		if (r.run == e.GetRunId() || e.GetRunId() == "" && r.id == e.GetWorkflowId()) && !r.removed {
 			return r, nil
 		}
 	}

@@ -24,6 +24,11 @@ func (w *Walker) look(ctx context.Context, item Item) (*Found, error) {
 	default:
 		return nil, fmt.Errorf("census: there is no kind of item %q: it was listed by another version", item.Kind)
 	}
+	if isGone(err) && item.Kind == Workflow && item.Open && item.RunID != "" {
+		// It ended and was deleted since it was listed. If it continued as new, the run that it handed its payloads to has
+		// begun too late to be listed.
+		return w.look(ctx, Item{Kind: Workflow, ID: item.ID, Open: true, Started: item.Started, Memo: item.Memo})
+	}
 	if isGone(err) {
 		return &Found{Gone: true}, nil
 	}

@@ -92,7 +92,8 @@ type Question struct {
 	// Key is the key's id with its keyset, such as "ns/payments/1f2e3d4c".
 	Key string
 	// SealedUntil is from when on no process seals with the key any more: when another key was promoted, and the
-	// propagation delay of the keyset on top. A zero time means that the key may seal still.
+	// propagation delay of the keyset on top, with some room for clocks that differ. A zero time means that the key may
+	// seal still.
 	SealedUntil time.Time
 	// Namespaces are all in which payloads under the key may be.
 	Namespaces []string

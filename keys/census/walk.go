@@ -83,11 +83,15 @@ func Run(ctx context.Context, s Service, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := o.From
-	if r == nil {
-		if r, err = w.Begin(ctx); err != nil {
-			return nil, err
+	r, err := w.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if from := o.From; from != nil {
+		if from.NamespaceID != r.NamespaceID {
+			return nil, fmt.Errorf("census: it was begun for another namespace %s, that of another cluster or one that was deleted: begin anew", r.Namespace)
 		}
+		r = from
 	}
 	for r.Next != nil {
 		page, err := w.List(ctx, *r.Next)
