@@ -119,6 +119,9 @@ func TestACensusThatIsInterruptedSaysHowToGoOn(t *testing.T) {
 	if text := stderr.String(); cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 || !strings.Contains(text, "interrupted: go on with the same command, its state is in "+file) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", cmd.ProcessState.ExitCode(), stdout.String(), text)
 	}
+	if run := stack.Exec(t, nil, stack.Program(t, "signet"), "census", "--address="+w.Temporal.Address, "--namespace=nowhere"); run.Code != 1 || !strings.Contains(run.Stderr, "asking for namespace nowhere: ") {
+		t.Errorf("a namespace that does not exist: exit code %d, %s", run.Code, run.Stderr)
+	}
 	if r := w.census(t, "--checkpoint="+file); r.ClosedWorkflows != 120 || r.key(w.keys[0]).Payloads != 120*(orderEnds+1) {
 		t.Errorf("gone on with: %+v", r)
 	}
