@@ -55,8 +55,9 @@ func Start(ctx context.Context, c client.Client, p *Patient, tokens *converter.S
 	for _, tag := range p.Tags {
 		options.ID = tag // want `an id is built from the labelled field Tags`
 	}
-	again := again
-	options.ID = again
+	loop := "x"
+	loop = loop + "y"
+	options.ID = loop
 
 	token, err := tokens.SearchToken("SSN", string(p.SSN))
 	if err != nil {
@@ -66,10 +67,6 @@ func Start(ctx context.Context, c client.Client, p *Patient, tokens *converter.S
 	options.TypedSearchAttributes = temporal.NewSearchAttributes(ssnKey.ValueSet(string(p.SSN))) // want `a search attribute is built from the labelled field SSN`
 	return c.CancelWorkflow(ctx, "intake-"+p.Person.First, "")                                   // want `an id is built from the labelled field Person`
 }
-
-var again = again2()
-
-func again2() string { return "" }
 
 func sum(text string) [32]byte { return sha256.Sum256([]byte(text)) }
 
