@@ -31,7 +31,7 @@ func TestImportArrows(t *testing.T) {
 			module + "/principal/s2s", module + "/principal/propagate"}, vault...), "go.temporal.io/"),
 		".":          append([]string{module + "/codecserver", "github.com/coreos/", "golang.org/x/tools/"}, vault...),
 		"signettest": append([]string{module + "/codecserver", module + "/principal/verify", "github.com/coreos/"}, vault...),
-		"cmd/signet": {module + "/codecserver", module + "/converter"},
+		"cmd/signet": {module + "/codecserver"},
 
 		"principal/propagate":      append([]string{module + "/keys", module + "/converter", module + "/codecserver", "github.com/coreos/"}, vault...),
 		"principal/s2s":            append([]string{module + "/principal/verify", "github.com/tink-crypto/", "github.com/coreos/", "google.golang.org/", "golang.org/x/oauth2"}, besides...),
