@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs every fuzz test of the library for the time given, one after the other, on one core.
+# usage: fuzz.sh TIME [PATTERN]
+# Runs every fuzz test of the library whose name matches, for that time each, one after the other, on one core.
 set -eu
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -13,7 +14,7 @@ out_of_time() {
 
 for file in $(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do
 	package=$(go list "./$(dirname "$file")")
-	for name in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
+	for name in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file" | grep -E "${2:-.}" || true); do
 		echo "== $name, for $1"
 		if go test -run '^$' -fuzz "^$name\$" -fuzztime "$1" -fuzzminimizetime 100x -parallel 1 "$package" >"$log" 2>&1; then
 			cat "$log"
