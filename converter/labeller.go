@@ -38,7 +38,7 @@ func NewLabeller(parent sdk.DataConverter, types *labels.Types) (*Labeller, erro
 	case nil:
 		parent = sdk.GetDefaultDataConverter()
 	case *DataConverter:
-		return nil, errors.New("converter: labels are to be sealed: give the labeller to NewDataConverter, not the other way round")
+		return nil, errors.New("converter: the data converter seals already, and labels go inside: configure signet once, and give the labeller to NewDataConverter")
 	case *Labeller:
 		return nil, errors.New("converter: the data converter writes labels already: configure them once")
 	}

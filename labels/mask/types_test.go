@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/signet-temporal/signet/labels"
 )
@@ -192,6 +195,32 @@ func TestWhatATagLabelsIsMaskedThroughEmbedding(t *testing.T) {
 		new(filler).fill(reflect.ValueOf(v).Elem(), false, false)
 		if shown, gone := maskedBytes(t, types, v); shown == 0 || gone == 0 {
 			t.Errorf("%T: %d texts shown, %d masked: this says nothing", v, shown, gone)
+		}
+	}
+}
+
+// TestLabelsOfAMessageMaskWhatProtojsonWrites, under both names that it can be told to write.
+func TestLabelsOfAMessageMaskWhatProtojsonWrites(t *testing.T) {
+	types, err := labels.NewTypes(labels.Options{Fields: map[protoreflect.FullName][]string{
+		"temporal.api.common.v1.WorkflowExecution.workflow_id": {"phi"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &failurepb.Failure{Message: "public1.", FailureInfo: &failurepb.Failure_ChildWorkflowExecutionFailureInfo{
+		ChildWorkflowExecutionFailureInfo: &failurepb.ChildWorkflowExecutionFailureInfo{
+			WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: "SECRET", RunId: "public2."},
+		},
+	}}
+	for _, asWritten := range []bool{false, true} {
+		data, err := protojson.MarshalOptions{UseProtoNames: asWritten}.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/protobuf"), labels.Metadata: types.Of(m)}, Data: data}
+		got := string(Payload(p, View{}).Payload.GetData())
+		if strings.Contains(got, "SECRET") || !strings.Contains(got, "public1.") || !strings.Contains(got, "public2.") {
+			t.Errorf("labels %s: %s is shown as %s", types.Of(m), data, got)
 		}
 	}
 }
