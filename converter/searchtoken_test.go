@@ -1,13 +1,16 @@
 package converter
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,6 +21,7 @@ import (
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"google.golang.org/protobuf/proto"
 
+	commonpb "github.com/tink-crypto/tink-go/v2/proto/common_go_proto"
 	hmacprfpb "github.com/tink-crypto/tink-go/v2/proto/hmac_prf_go_proto"
 )
 
@@ -77,6 +81,50 @@ func TestASearchTokenIsWhatTheSpecSays(t *testing.T) {
 	if got := mustToken(t, s, "SSN", "078-05-1120"); got != want {
 		t.Errorf("token is %s, want %s", got, want)
 	}
+}
+
+// TestTheVectorsOfTheSpec are read from it.
+func TestTheVectorsOfTheSpec(t *testing.T) {
+	spec, err := os.ReadFile("../docs/spec/search-token-v1.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `(.+?)` \\| `(.+?)` \\| `(.+?)` \\| (\\d+) \\| `(.+?)` \\|$").FindAllStringSubmatch(string(spec), -1)
+	if len(rows) != 5 {
+		t.Fatalf("%d vectors found", len(rows))
+	}
+	ring := newSearchKeyring(t, map[string]*keyset.Handle{"k": fixedHandle(t, bytes.Repeat([]byte{0x11}, 32))})
+	for _, row := range rows {
+		bits, err := strconv.Atoi(row[4])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newSearch(t, ring, SearchTokenOptions{Keyset: "k", Scope: row[1], Bits: bits})
+		if got := mustToken(t, s, row[2], row[3]); got != row[5] {
+			t.Errorf("%v: token is %s", row[1:], got)
+		}
+	}
+}
+
+// fixedHandle is a keyset with one HMAC-SHA-256 PRF key.
+func fixedHandle(t testing.TB, raw []byte) *keyset.Handle {
+	t.Helper()
+	key, err := proto.Marshal(&hmacprfpb.HmacPrfKey{KeyValue: raw, Params: &hmacprfpb.HmacPrfParams{Hash: commonpb.HashType_SHA256}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serialized, err := proto.Marshal(&tinkpb.Keyset{PrimaryKeyId: 1, Key: []*tinkpb.Keyset_Key{{
+		KeyId: 1, Status: tinkpb.KeyStatusType_ENABLED, OutputPrefixType: tinkpb.OutputPrefixType_RAW,
+		KeyData: &tinkpb.KeyData{TypeUrl: "type.googleapis.com/google.crypto.tink.HmacPrfKey", Value: key, KeyMaterialType: tinkpb.KeyData_SYMMETRIC},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle, err := insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(serialized)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handle
 }
 
 // TestTokensOfDifferentThingsAreUnrelated: attribute, scope and keyset are part of what a token is made of, and none of them
