@@ -6,7 +6,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-var protoMessage = reflect.TypeFor[interface{ ProtoMessage() }]()
+var (
+	protoMessage = reflect.TypeFor[protoreflect.ProtoMessage]()
+	oldMessage   = reflect.TypeFor[interface{ ProtoMessage() }]()
+)
 
 // message reports whether the data converter takes values whose type is t, or a pointer to it, for protobuf messages, and
 // returns their descriptor. There is none for messages of the old API, and for an interface that somebody embeds.
@@ -14,12 +17,12 @@ func message(t reflect.Type) (d protoreflect.MessageDescriptor, is bool) {
 	if t.Kind() != reflect.Struct {
 		return nil, false
 	}
-	m, is := reflect.New(t).Interface().(protoreflect.ProtoMessage)
-	if !is {
-		return nil, implements(t, protoMessage)
+	if !reflect.PointerTo(t).Implements(protoMessage) {
+		return nil, implements(t, oldMessage)
 	}
+	is = true
 	defer func() { _ = recover() }() // a nil interface is called
-	return m.ProtoReflect().Descriptor(), true
+	return reflect.New(t).Interface().(protoreflect.ProtoMessage).ProtoReflect().Descriptor(), true
 }
 
 // ofMessage returns the shape of the JSON that protojson makes of a message. A member is there under both names that

@@ -47,7 +47,7 @@ func TestLabelsOfMessagesFollowTheNamesOfProtojson(t *testing.T) {
 		{&wrapperspb.StringValue{}, Labels{}},
 		// An interface that is embedded is a message whose kind nobody knows.
 		{struct{ protoreflect.ProtoMessage }{}, Labels{"unknown": {""}}},
-		{oldMessage{}, Labels{"unknown": {""}}},
+		{formerMessage{}, Labels{"unknown": {""}}},
 	} {
 		got := types.ForType(reflect.TypeOf(test.value))
 		for _, pointers := range got {
@@ -59,11 +59,11 @@ func TestLabelsOfMessagesFollowTheNamesOfProtojson(t *testing.T) {
 	}
 }
 
-type oldMessage struct { // of the API before protoreflect: its JSON has the names of jsonpb
+type formerMessage struct { // of the API before protoreflect: its JSON has the names of jsonpb
 	SSN string `json:"s_s_n" sensitive:"phi"`
 }
 
-func (*oldMessage) ProtoMessage() {}
+func (*formerMessage) ProtoMessage() {}
 
 func TestAMessageThatHoldsItselfEndsSomewhere(t *testing.T) {
 	types := newTypes(t, Options{Fields: map[protoreflect.FullName][]string{"temporal.api.failure.v1.Failure.message": {"phi"}}})
