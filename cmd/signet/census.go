@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -73,12 +74,20 @@ func (c *censusCmd) runHere(ctx context.Context, a *app, options client.Options)
 		return err
 	}
 	defer temporal.Close()
-	bar := newCounting(options.Namespace, from, expected(ctx, temporal, options.Namespace))
+	var before int64
+	if from != nil {
+		before = from.Open + from.Closed
+	}
+	bar := newCounting(options.Namespace, before, expected(ctx, temporal, options.Namespace))
 	done := a.progress(bar.text)
 	result, err := census.Run(ctx, temporal.WorkflowService(), census.Options{
 		Namespace: options.Namespace, Rate: c.Rate, Parallel: c.Parallel, From: from,
 		Save: func(r *census.Result) error {
-			bar.update(r)
+			var next census.Stage
+			if r.Next != nil {
+				next = r.Next.Stage
+			}
+			bar.update(r.Open+r.Closed, next)
 			return kept.keep(r)
 		},
 	})
@@ -130,22 +139,15 @@ type counting struct {
 	stage census.Stage
 }
 
-func newCounting(namespace string, from *census.Result, total int64) *counting {
-	c := &counting{namespace: namespace, start: time.Now(), total: total}
-	if from != nil {
-		c.update(from)
-		c.before = c.done
-	}
-	return c
+func newCounting(namespace string, before, total int64) *counting {
+	return &counting{namespace: namespace, start: time.Now(), before: before, total: total, done: before, stage: "beginning"}
 }
 
-func (c *counting) update(r *census.Result) {
+// update shows that so many workflows were counted, and what comes next.
+func (c *counting) update(workflows int64, next census.Stage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.done = r.Open + r.Closed
-	if c.stage = "last things"; r.Next != nil {
-		c.stage = r.Next.Stage
-	}
+	c.done, c.stage = workflows, cmp.Or(next, "last things")
 }
 
 // text is such as "payments, closed workflows: [#####     ] 5,000 of 10,000 workflows, 412/s, 12s left".

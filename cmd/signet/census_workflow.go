@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -39,9 +40,13 @@ func (c *censusCmd) runAsWorkflow(ctx context.Context, a *app, options client.Op
 	if err != nil {
 		return fmt.Errorf("starting workflow %s in namespace %s: %w", id, options.Namespace, err)
 	}
-	done := a.waiting("workflow " + id + " in namespace " + options.Namespace)
+	bar := newCounting(counted, 0, expected(ctx, temporal, counted))
+	watching, stop := context.WithCancel(ctx)
+	done := a.progress(bar.text)
+	go watch(watching, temporal, id, bar)
 	var result census.Result
 	err = run.Get(ctx, &result)
+	stop()
 	done()
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted: workflow %s waits for workers, go on with the same command, or end it with \"temporal workflow cancel -w %[1]s -n %s\"", id, options.Namespace)
@@ -50,4 +55,21 @@ func (c *censusCmd) runAsWorkflow(ctx context.Context, a *app, options client.Op
 		return fmt.Errorf("workflow %s: %w", id, cmp.Or(errors.Unwrap(err), err))
 	}
 	return a.printCensus(&result)
+}
+
+// watch asks the workflow now and then how far it is.
+func watch(ctx context.Context, temporal client.Client, id string, bar *counting) {
+	for ticker := time.NewTicker(2 * time.Second); ; {
+		select {
+		case <-ctx.Done():
+			ticker.Stop()
+			return
+		case <-ticker.C:
+			var p censusworkflow.Progress
+			answer, err := temporal.QueryWorkflow(ctx, id, "", censusworkflow.ProgressQuery)
+			if err == nil && answer.Get(&p) == nil { // it is only a progress bar
+				bar.update(p.Workflows, p.Stage)
+			}
+		}
+	}
 }

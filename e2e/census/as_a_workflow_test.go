@@ -88,6 +88,10 @@ func TestTheWorkflowFansOutAndContinuesAsNew(t *testing.T) {
 	if a, b := jsonOf(t, direct), jsonOf(t, got); a != b {
 		t.Errorf("as a workflow %s\ndirect         %s", b, a)
 	}
+	var progress censusworkflow.Progress
+	if answer, err := c.QueryWorkflow(t.Context(), "walk", "", censusworkflow.ProgressQuery); err != nil || answer.Get(&progress) != nil || progress.Workflows != 65 {
+		t.Errorf("at its end it has come to %+v, %v", progress, err)
+	}
 	stack.Eventually(t, patience, func() error { // 16 pages at least, 12 of them of closed workflows
 		list, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Namespace: elsewhere, Query: "WorkflowId = 'walk'"})
 		if n := len(list.GetExecutions()); err == nil && n < 4 {

@@ -18,6 +18,15 @@ import (
 // Name is the type of the workflow. Its input is an [Input], its result a [census.Result].
 const Name = "signet.census"
 
+// ProgressQuery is the query that says how far the walk has come, with a [Progress].
+const ProgressQuery = "progress"
+
+// Progress is how far a walk has come.
+type Progress struct {
+	Workflows int64        `json:"workflows"` // that were counted
+	Stage     census.Stage `json:"stage"`     // what is looked at
+}
+
 // Input says what to walk. Only Namespace is required. Zero values stand for the defaults of census.Options.
 type Input struct {
 	Namespace string `json:"namespace"`
@@ -38,6 +47,9 @@ func Walk(ctx workflow.Context, in Input) (*census.Result, error) {
 		return nil, temporal.NewNonRetryableApplicationError("a negative number of pages: leave it 0 for its default", "", nil)
 	}
 	w := walk{in: in, result: in.From}
+	if err := workflow.SetQueryHandler(ctx, ProgressQuery, w.progress); err != nil {
+		return nil, err
+	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour, HeartbeatTimeout: heartbeatTimeout,
 		RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 10}, // an activity itself is patient with Temporal
@@ -68,6 +80,16 @@ type walk struct {
 type counting struct {
 	tally workflow.Future
 	next  *census.Position
+}
+
+func (w *walk) progress() (p Progress, err error) {
+	if w.result == nil {
+		return p, nil
+	}
+	if p.Workflows = w.result.Open + w.result.Closed; w.result.Next != nil {
+		p.Stage = w.result.Next.Stage
+	}
+	return p, nil
 }
 
 // run walks until the end, or until it is time to continue as new; then no page is on its way.
