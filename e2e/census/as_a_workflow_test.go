@@ -46,6 +46,8 @@ func (r report) sameAs(t *testing.T, want report) {
 // TestAsAWorkflowTheResultIsTheSame takes the census in a namespace of its own, so that the workflow does not count itself.
 func TestAsAWorkflowTheResultIsTheSame(t *testing.T) {
 	w := filled(t)
+	t.Run("when its only worker is killed", w.workerIsKilled)
+	t.Run("when it fans out and continues as new", w.fansOut)
 	want := w.census(t)
 	w.census(t, "--run-as-workflow", "--workflow-namespace="+elsewhere).sameAs(t, want)
 
@@ -56,9 +58,8 @@ func TestAsAWorkflowTheResultIsTheSame(t *testing.T) {
 	}
 }
 
-// TestTheWorkflowFansOutAndContinuesAsNew lets two workers count small pages, several at once, in runs of four pages.
-func TestTheWorkflowFansOutAndContinuesAsNew(t *testing.T) {
-	w := filled(t)
+// fansOut lets two workers count small pages, several at once, in runs of four pages.
+func (w *world) fansOut(t *testing.T) {
 	direct, err := census.Run(t.Context(), w.all.WorkflowService(), census.Options{Namespace: namespace, Rate: 1e6})
 	if err != nil {
 		t.Fatal(err)
@@ -101,9 +102,8 @@ func TestTheWorkflowFansOutAndContinuesAsNew(t *testing.T) {
 	})
 }
 
-// TestAWorkerOfTheCensusMayDie kills the only process that works for it. The next one goes on.
-func TestAWorkerOfTheCensusMayDie(t *testing.T) {
-	w := filled(t)
+// workerIsKilled kills the only process that works for the census. The next one goes on.
+func (w *world) workerIsKilled(t *testing.T) {
 	want := w.census(t)
 	args := w.args("--run-as-workflow", "--workflow-namespace="+elsewhere)
 	var stdout bytes.Buffer

@@ -20,12 +20,12 @@ import (
 func TestACensusThatIsKilledGoesOn(t *testing.T) {
 	w := newWorld(t)
 	e := w.next(t)
-	e.orders(t, "a", 150, false)
+	e.orders(t, "a", 110, false)
 	e.stop()
 	e = w.next(t)
-	e.orders(t, "b", 150, false)
-	e.orders(t, "open", 20, true)
-	w.visible(t, 20, 300)
+	e.orders(t, "b", 110, false)
+	e.orders(t, "open", 10, true)
+	w.visible(t, 10, 220)
 	want := w.census(t)
 
 	file := filepath.Join(w.Dir, "census.json")
@@ -100,11 +100,11 @@ func saved(t *testing.T, file string) int64 {
 func TestACensusThatIsInterruptedSaysHowToGoOn(t *testing.T) {
 	w := newWorld(t)
 	e := w.next(t)
-	e.orders(t, "a", 120, false)
-	w.visible(t, 0, 120)
+	e.orders(t, "a", 20, false)
+	w.visible(t, 0, 20)
 	file := filepath.Join(w.Dir, "census.json")
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), stack.Program(t, "signet"), w.args("--checkpoint="+file, "--rate=5")...)
+	cmd := exec.CommandContext(t.Context(), stack.Program(t, "signet"), w.args("--checkpoint="+file, "--rate=2")...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = []string{"HOME=" + t.TempDir()}, &stdout, &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestACensusThatIsInterruptedSaysHowToGoOn(t *testing.T) {
 	if run := stack.Exec(t, nil, stack.Program(t, "signet"), "census", "--address="+w.Temporal.Address, "--namespace=nowhere"); run.Code != 1 || !strings.Contains(run.Stderr, "asking for namespace nowhere: ") {
 		t.Errorf("a namespace that does not exist: exit code %d, %s", run.Code, run.Stderr)
 	}
-	if r := w.census(t, "--checkpoint="+file); r.ClosedWorkflows != 120 || r.key(w.keys[0]).Payloads != 120*(orderEnds+1) {
+	if r := w.census(t, "--checkpoint="+file); r.ClosedWorkflows != 20 || r.key(w.keys[0]).Payloads != 20*(orderEnds+1) {
 		t.Errorf("gone on with: %+v", r)
 	}
 }
