@@ -15,12 +15,16 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
+	protocolpb "go.temporal.io/api/protocol/v1"
 	schedulepb "go.temporal.io/api/schedule/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signet-temporal/signet/keys/census"
@@ -303,5 +307,53 @@ func TestACensusGoesOnOnlyWithItsOwnKind(t *testing.T) {
 		if _, err := census.New(full(t), o); err == nil {
 			t.Errorf("%+v is accepted", o)
 		}
+	}
+}
+
+// Whoever can write to Temporal can claim that a payload is a message of Temporal's own. Whatever it then holds, the
+// census goes on.
+func TestNoEnvelopeStopsACensus(t *testing.T) {
+	unknown, err := proto.Marshal(&protocolpb.Message{Body: &anypb.Any{TypeUrl: "type.googleapis.com/no.such.Type", Value: []byte{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := anypb.New(&commonpb.Payloads{Payloads: []*commonpb.Payload{sealed(t, old)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := proto.Marshal(&protocolpb.Message{Body: inner})
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope := func(kind string, data []byte) *commonpb.Payload {
+		return &commonpb.Payload{Data: data, Metadata: map[string][]byte{"encoding": []byte("binary/protobuf"), "messageType": []byte(kind), "__temporal_system_payload": []byte("true")}}
+	}
+	deep := envelope("temporal.api.protocol.v1.Message", known)
+	for range 100 {
+		data, err := proto.Marshal(payloads(deep))
+		if err != nil {
+			t.Fatal(err)
+		}
+		deep = envelope("temporal.api.common.v1.Payloads", data)
+	}
+	all := []*commonpb.Payload{deep, envelope("temporal.api.no.such.Type", nil)}
+	protoregistry.GlobalTypes.RangeMessages(func(kind protoreflect.MessageType) bool {
+		if name := string(kind.Descriptor().FullName()); strings.HasPrefix(name, "temporal.api.") {
+			all = append(all, envelope(name, nil), envelope(name, unknown), envelope(name, known), envelope(name, []byte("\x0a\x03abc")))
+		}
+		return true
+	})
+	if len(all) < 1000 {
+		t.Fatalf("only %d envelopes: that is not all of the API", len(all))
+	}
+	n := &namespace{}
+	bare, err := proto.Marshal(sealed(t, tenant))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, envelope("temporal.api.common.v1.Payload", bare))
+	n.add("w", day, day, all...)
+	if r := take(t, n, census.Options{}); r.Keys[old] == nil || r.Keys[tenant] == nil || r.Closed != 1 || r.Later < 2 {
+		t.Errorf("counted %+v", r.Tally)
 	}
 }

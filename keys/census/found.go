@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/signet-temporal/signet/internal/wire"
 	"github.com/signet-temporal/signet/keys"
@@ -77,6 +78,14 @@ func (f *Found) visitAt(ctx context.Context, m proto.Message, place Place, at ti
 			}
 			return payloads, nil
 		},
+		WellKnownAnyVisitor: func(_ *proxy.VisitPayloadsContext, any *anypb.Any) error {
+			m, err := any.UnmarshalNew()
+			if err != nil || depth == maxDepth {
+				f.Later++ // what is inside cannot be told
+				return nil
+			}
+			return f.visitAt(ctx, m, place, at, depth+1)
+		},
 	})
 }
 
@@ -103,7 +112,7 @@ func (f *Found) payload(ctx context.Context, p *commonpb.Payload, place Place, a
 		}
 	case !wire.Exempt(metadata):
 		f.Unsealed++
-	case metadata["__temporal_system_payload"] == nil:
+	case string(metadata[wire.MetadataEncoding]) == "json/protobuf":
 		f.References++
 	default:
 		return f.envelope(ctx, p, place, at, depth)
@@ -122,6 +131,9 @@ func (f *Found) envelope(ctx context.Context, p *commonpb.Payload, place Place, 
 	if proto.Unmarshal(p.GetData(), m) != nil {
 		f.Malformed++
 		return nil
+	}
+	if p, ok := m.(*commonpb.Payload); ok { // which the visitor does not take on its own
+		return f.payload(ctx, p, place, at, depth+1)
 	}
 	return f.visitAt(ctx, m, place, at, depth+1)
 }
