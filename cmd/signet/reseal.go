@@ -147,9 +147,10 @@ func (r resealer) visit(m proto.Message, stays func(*proxy.VisitPayloadsContext)
 // payload returns p sealed under the primary key, or p itself where it is not to be changed.
 func (r resealer) payload(p *commonpb.Payload, stays bool, found *resealSchedule) (*commonpb.Payload, error) {
 	if !wire.Sealed(p.GetMetadata()) {
-		if id := string(p.GetMetadata()[wire.MetadataKeyID]); stays && id != "" && id != r.keyset+"/"+keys.ID(r.key).String() {
-			found.Left++ // a principal, which has a format of its own
-		} else if !wire.Exempt(p.GetMetadata()) && id == "" {
+		switch {
+		case string(p.GetMetadata()[wire.MetadataEncoding]) == "binary/principal-v1": // sealed in a format of its own
+			found.Left++
+		case !wire.Exempt(p.GetMetadata()):
 			found.Unsealed++
 		}
 		return p, nil

@@ -164,3 +164,28 @@ func TestAPlanChangesNoSchedule(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatStaysInAScheduleIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oneSchedule{late: 1}
+		r := resealing(t, s)
+		action := s.now.GetAction().GetStartWorkflow()
+		of := func(encoding, key string) *commonpb.Payload {
+			return &commonpb.Payload{Metadata: map[string][]byte{wire.MetadataEncoding: []byte(encoding), wire.MetadataKeyID: []byte(key)}}
+		}
+		action.Header = &commonpb.Header{Fields: map[string]*commonpb.Payload{
+			"signet-principal": of("binary/principal-v1", "principal/a/00000001"), "old": action.GetInput().GetPayloads()[0], "trace": of("json/plain", ""),
+		}}
+		foreign := of("binary/encrypted", "another codec's")
+		action.Memo = &commonpb.Memo{Fields: map[string]*commonpb.Payload{"m": foreign}}
+		header := proto.CloneOf(action.GetHeader())
+		got, err := r.one(t.Context(), "nightly")
+		if err != nil || got.Payloads != 1 || got.Left != 2 || got.Unsealed != 2 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		after := s.now.GetAction().GetStartWorkflow()
+		if s.keyOf(t) != r.key || !proto.Equal(after.GetHeader(), header) || !proto.Equal(after.GetMemo().GetFields()["m"], foreign) {
+			t.Errorf("the schedule is %v", s.now)
+		}
+	})
+}

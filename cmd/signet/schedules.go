@@ -60,7 +60,7 @@ type resealSchedule struct {
 	State    string   `json:"state" help:"current: there was nothing to do; resealed; to reseal, with --plan; failed"`
 	Payloads int      `json:"payloads" help:"payloads that were, or would be, sealed anew"`
 	From     []string `json:"from" help:"keys that they were sealed under"`
-	Left     int      `json:"left" help:"payloads under other keys in headers and in the schedule's own memo, which stay"`
+	Left     int      `json:"left" help:"principals, and payloads under other keys in headers and in the schedule's own memo, which stay"`
 	Unsealed int      `json:"unsealed" help:"payloads that signet did not seal, which stay"`
 	Problem  string   `json:"problem,omitempty" help:"why it failed; the schedule is as it was"`
 }
