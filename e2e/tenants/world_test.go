@@ -46,6 +46,11 @@ func newWorld(t *testing.T, o signet.Options, ring keys.RingOptions, tenants ...
 	t.Helper()
 	w := &world{Stack: stack.Start(t, stack.Options{Namespaces: []string{"payments"}, WithoutOIDC: true, PropagationDelay: time.Millisecond}), ids: make(chan []byte, 1)}
 	w.createTenants(t, tenants...)
+	for _, name := range ring.Keysets {
+		if name != stack.Keyset("payments") {
+			w.CreateKeyset(t, name)
+		}
+	}
 	ring.Tenants.Under = under
 	w.ring = w.Ring(t, ring)
 	o.Tenants.Under = under
