@@ -19,8 +19,7 @@ import (
 	"github.com/signet-temporal/signet/keys/keystest"
 )
 
-// tenantPlugin makes a plugin over a ring that knows nothing but the keysets of two tenants, and loads them when they
-// are used.
+// tenantPlugin makes a plugin over a ring that knows nothing but the keysets of two tenants.
 func tenantPlugin(t *testing.T, options Options) *Plugin {
 	t.Helper()
 	store, kek := new(keystest.Store), keystest.NewKEK(t)
@@ -32,6 +31,9 @@ func tenantPlugin(t *testing.T, options Options) *Plugin {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ring.Close() })
+	if err := ring.Preload(t.Context(), "tenant/acme", "tenant/bravo"); err != nil { // a busy machine is not what this is about
+		t.Fatal(err)
+	}
 	options.Tenants.Under = "tenant/"
 	p, err := NewPlugin(ring, options)
 	if err != nil {

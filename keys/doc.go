@@ -7,7 +7,7 @@
 //
 // A [Store] keeps documents and changes them by compare-and-swap only. A [Ring] loads the keysets a process needs when
 // it starts, refreshes them in the background, and keeps the last good ones through an outage: sealing and opening
-// make no call to the store.
+// make no call to the store. Keysets that are too many to name are loaded at their first use: [Tenants].
 //
 // # Key states
 //

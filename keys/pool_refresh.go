@@ -187,8 +187,13 @@ func (p *pool) status() (all []KeysetStatus) {
 // Preload loads tenants' keysets before they are used, so that their first use waits for nobody: in the order given, some
 // at the same time. It retries as [NewRing] does, until ctx is done or, if ctx has no deadline, for 30 seconds; a keyset
 // that does not exist is an error at once, matching [ErrNotFound], and does not keep the others from being loaded. The
-// error joins all there are. A preloaded keyset is dropped like any other, see [Tenants].
+// error joins all there are. A preloaded keyset is dropped like any other, see [Tenants]. On a closed ring it is an error.
 func (r *Ring) Preload(ctx context.Context, names ...string) error {
+	select {
+	case <-r.closed:
+		return errors.New("key ring: closed, it loads no more keysets")
+	default:
+	}
 	var all []func(context.Context) error
 	for _, name := range names {
 		switch {

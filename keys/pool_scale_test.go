@@ -25,7 +25,7 @@ func TestTenThousandTenantsInOneProcess(t *testing.T) {
 	for i := range n + 500 {
 		keystest.NewKeyset(t, store, kek, tenantName(i), keys.XAES256GCM)
 	}
-	store.takes = time.Millisecond
+	store.slow(time.Millisecond)
 	ring, err := keys.NewRing(t.Context(), store, slowKEK{kek}, keys.RingOptions{
 		RefreshInterval: time.Hour, Tenants: keys.Tenants{Under: "tenant/", Max: 2 * n},
 	})
@@ -33,33 +33,32 @@ func TestTenThousandTenantsInOneProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ring.Close()
+	var late atomic.Int64
+	use := func(i int) time.Duration {
+		began := time.Now()
+		_, _, err := ring.Primary(tenantName(i))
+		for errors.Is(err, keys.ErrUnavailable) { // a machine that is busy with other tests: Temporal tries again, too
+			late.Add(1)
+			time.Sleep(10 * time.Millisecond)
+			_, _, err = ring.Primary(tenantName(i))
+		}
+		if err != nil {
+			t.Errorf("%s: %v", tenantName(i), err)
+		}
+		return time.Since(began)
+	}
 	alone := make([]time.Duration, 500)
 	for i := range alone {
-		began := time.Now()
-		if _, _, err := ring.Primary(tenantName(n + i)); err != nil {
-			t.Fatal(err)
-		}
-		alone[i] = time.Since(began)
+		alone[i] = use(n + i)
 	}
 	goroutines, before, fetches, unwraps := runtime.NumGoroutine(), heap(), store.Calls().Fetch, kek.Unwraps()
 	waits := make([]time.Duration, n)
 	var all sync.WaitGroup
-	var late atomic.Int64
 	begun := time.Now()
 	for g := range 64 {
 		all.Go(func() {
 			for i := g; i < n; i += 64 {
-				began := time.Now()
-				_, _, err := ring.Primary(tenantName(i))
-				for errors.Is(err, keys.ErrUnavailable) { // a machine that is busy with other tests: Temporal tries again, too
-					late.Add(1)
-					time.Sleep(10 * time.Millisecond)
-					_, _, err = ring.Primary(tenantName(i))
-				}
-				if err != nil {
-					t.Errorf("%s: %v", tenantName(i), err)
-				}
-				waits[i] = time.Since(began)
+				waits[i] = use(i)
 			}
 		})
 	}
@@ -81,7 +80,7 @@ func TestTenThousandTenantsInOneProcess(t *testing.T) {
 	slices.Sort(waits)
 	slices.Sort(alone)
 	t.Logf("one at a time: first use p50 %s, p99 %s", alone[250].Round(time.Microsecond), alone[495].Round(time.Microsecond))
-	t.Logf("64 at a time, %d tenants in %s: first use p50 %s, p99 %s, longest %s, %d not within 250ms; %d bytes each", n, took.Round(time.Millisecond),
+	t.Logf("64 at a time, %d tenants in %s: first use p50 %s, p99 %s, longest %s; %d tries not within 250ms; %d bytes each", n, took.Round(time.Millisecond),
 		waits[n/2].Round(time.Microsecond), waits[n*99/100].Round(time.Microsecond), waits[n-1].Round(time.Microsecond), late.Load(), each)
 	if n := leastAllocs(func() { _, _, _ = ring.Primary("tenant/t77") }); n != 0 {
 		t.Errorf("Primary allocates %v times", n)

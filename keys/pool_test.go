@@ -20,10 +20,32 @@ import (
 // slowStore takes a while for every answer, and can lose keysets.
 type slowStore struct {
 	*keystest.Store
-	takes time.Duration
 
-	mu   sync.Mutex
-	lost map[string]bool
+	mu         sync.Mutex
+	takes      time.Duration
+	lost       map[string]bool
+	busy, most int // calls for tenants under way, now and at most
+}
+
+func (s *slowStore) slow(takes time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takes, s.most = takes, 0
+}
+
+func (s *slowStore) atOnce() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
+}
+
+// enter counts n calls more, and returns how long one takes.
+func (s *slowStore) enter(n int) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy += n
+	s.most = max(s.most, s.busy)
+	return s.takes
 }
 
 func (s *slowStore) lose(name string, yes bool) {
@@ -36,9 +58,12 @@ func (s *slowStore) lose(name string, yes bool) {
 }
 
 func (s *slowStore) Fetch(ctx context.Context, name string) (*keys.Keyset, keys.Version, error) {
-	if s.takes > 0 {
-		time.Sleep(s.takes)
+	n := 0
+	if strings.HasPrefix(name, "tenant/") {
+		n = 1
 	}
+	time.Sleep(s.enter(n))
+	s.enter(-n)
 	s.mu.Lock()
 	lost := s.lost[name]
 	s.mu.Unlock()
@@ -133,7 +158,7 @@ func (f *tenancy) held() (names []string) {
 
 func TestAColdBurstOnOneTenantReadsTheStoreOnce(t *testing.T) {
 	withTenants(t, 2, keys.RingOptions{}, func(f *tenancy) {
-		f.store.takes = 20 * time.Millisecond
+		f.store.slow(20 * time.Millisecond)
 		var calls int
 		f.fetches(&calls)
 		unwraps, begun := f.kek.Unwraps(), time.Now()
@@ -340,8 +365,12 @@ func TestTenantsAreRefreshedEvenlyByFewGoroutines(t *testing.T) {
 				f.Errorf("second %d: %d reads at once for %d tenants", second, got, n)
 			}
 		}
+		f.store.slow(100 * time.Millisecond)
 		before = f.store.Calls().Fetch
 		time.Sleep(10 * time.Minute)
+		if got := f.store.atOnce(); got != 4 {
+			f.Errorf("%d keysets were refreshed at the same time, want 4 under load", got)
+		}
 		if got := f.store.Calls().Fetch - before; got < 9*n || got > 12*n {
 			f.Errorf("in ten minutes %d tenants were read %d times, want once a minute", n, got)
 		}
@@ -366,8 +395,13 @@ func TestAnUnknownKeyOfATenantIsFetchedAtOnce(t *testing.T) {
 		if err != nil {
 			f.Fatal(err)
 		}
+		var seen []string
+		f.ring.OnRefresh(func(s keys.KeysetStatus) { seen = append(seen, fmt.Sprint(s.Name, " ", s.Keys)) })
 		if _, err := f.ring.Lookup(tenantName(0), uint32(id)); err != nil {
 			f.Errorf("a key added since: %v", err)
+		}
+		if got := fmt.Sprint(seen); got != "[ns/payments 1 tenant/t0 1 tenant/t0 2]" {
+			f.Errorf("OnRefresh told %s", got)
 		}
 		aead, err := f.ring.Lookup(tenantName(0), uint32(id)+1)
 		checkError(f.T, aead, err, keys.ErrUnavailable, "not known here")
@@ -450,6 +484,9 @@ func TestAClosedRingKeepsItsTenantsAndLoadsNoMore(t *testing.T) {
 		f.wantUse(tenantName(0))
 		begun := time.Now()
 		f.wantUnavailable(tenantName(1))
+		if err := f.ring.Preload(f.Context(), tenantName(1)); err == nil {
+			f.Error("Preload after Close: no error")
+		}
 		time.Sleep(time.Hour)
 		if got := f.fetches(&calls); got != 0 || time.Since(begun) != time.Hour {
 			f.Errorf("%d reads after Close", got)

@@ -117,7 +117,7 @@ func setDefault(d *time.Duration, value time.Duration) {
 // Ring holds the unwrapped keys of some keysets in memory. Its methods are safe for concurrent use.
 //
 // Primary and Lookup read an atomic snapshot: they take no lock, make no call and allocate nothing while the key is
-// there. Behind them one goroutine per keyset reads the document again, unwraps the keys that are new or wrapped anew,
+// there. Behind them one goroutine per keyset ([Tenants] share a few) reads the document again, unwraps the keys that are new or wrapped anew,
 // and swaps the snapshot. Whatever fails there (the store or the key-encryption key is away, the document is malformed
 // or was deleted) leaves the last good keys in use and is tried again, sooner than usual at first. What a document
 // forbids holds at the next refresh: a disabled or destroyed key no longer opens, even when another key of the same

@@ -41,7 +41,7 @@ func (m *member) status() KeysetStatus {
 	return s
 }
 
-// OnRefresh has report called with the status of each keyset: now, and then after every try to refresh it, whether it
+// OnRefresh has report called with the status of each keyset: now, when a tenant's is loaded, and after every try to refresh it, whether it
 // succeeded or not, for as long as the ring refreshes. It is meant for gauges: while a store is away, tries go on at the
 // refresh interval at least. report runs where the refreshing is done and holds it up, so it must be quick, and it must be
 // safe for concurrent use.

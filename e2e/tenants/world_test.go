@@ -53,6 +53,11 @@ func newWorld(t *testing.T, o signet.Options, ring keys.RingOptions, tenants ...
 	}
 	ring.Tenants.Under = under
 	w.ring = w.Ring(t, ring)
+	for _, tenant := range tenants { // on a busy machine a first use may be late: that has a test of its own
+		if err := w.ring.Preload(t.Context(), under+tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
 	o.Tenants.Under = under
 	w.raw = w.ClientWith(t, "payments")
 	w.client = w.ClientWith(t, "payments", w.Plugin(t, w.ring, o))
