@@ -2,12 +2,15 @@ package codecserver
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -43,11 +46,20 @@ type item struct {
 	verdict
 }
 
-// readPayloads reads {"payloads":[…]} of at most maxBody bytes within the limits: it stops at the first payload too many, so that a million
-// empty ones cost nothing. Members it does not know are skipped, here and inside payloads.
+// readPayloads reads {"payloads":[…]} of at most maxBody bytes within the limits: it stops at the first payload too many,
+// so that a million empty ones cost no more than their bytes. Members it does not know are skipped, here and inside
+// payloads.
 func (h *Handler) readPayloads(q *request, maxBody int64) ([]*item, error) {
-	body := http.MaxBytesReader(q.w, q.Body, maxBody)
-	items, err := h.parse(json.NewDecoder(body))
+	var body bytes.Buffer
+	body.Grow(int(min(max(q.ContentLength, 0), maxBody, 1<<20)) + bytes.MinRead) // no more for a length that is only promised
+	_, err := body.ReadFrom(http.MaxBytesReader(q.w, q.Body, maxBody))
+	var items []*item
+	if err == nil {
+		var ok bool
+		if items, ok = fastParse(body.Bytes(), h.limits.MaxPayloads); !ok {
+			items, err = h.parse(json.NewDecoder(&body))
+		}
+	}
 	var tooLarge *http.MaxBytesError
 	var known *problem
 	switch {
@@ -127,50 +139,68 @@ func expect(dec *json.Decoder, delim json.Delim) error {
 
 // answer writes the payloads: a foreign one in the very bytes it came in.
 func (h *Handler) answer(q *request, items []*item) {
-	var body bytes.Buffer
-	body.WriteString(`{"payloads":[`)
+	size := 32
+	for _, it := range items {
+		if it.out == nil {
+			size += len(it.raw) + 1
+		} else {
+			size += int(sizeOf(it.out))*4/3 + 256
+		}
+	}
+	body := append(make([]byte, 0, size), `{"payloads":[`...)
 	for i, it := range items {
 		if i > 0 {
-			body.WriteByte(',')
+			body = append(body, ',')
 		}
 		if it.out == nil {
-			body.Write(it.raw)
+			body = append(body, it.raw...)
 			continue
 		}
-		text, err := marshal(it.out)
-		if err != nil {
+		var err error
+		if body, err = appendPayload(body, it.out); err != nil {
 			h.fail(q, fmt.Errorf("writing a payload: %w", err))
 			return
 		}
-		body.Write(text)
 	}
-	body.WriteString("]}")
+	body = append(body, "]}"...)
 	q.w.Header().Set("Content-Type", "application/json")
 	q.w.WriteHeader(http.StatusOK)
-	_, _ = q.w.Write(body.Bytes()) // the client has gone: nobody is left to tell
+	_, _ = q.w.Write(body) // the client has gone: nobody is left to tell
 	h.logDone(q, items)
 }
 
-// marshal writes a payload as protojson does, except that "metadata" and "data" are there even when they are empty: the
-// Web UI does not recognise a payload without them.
-func marshal(p *commonpb.Payload) ([]byte, error) {
-	out := struct {
-		Metadata map[string][]byte `json:"metadata"`
-		Data     []byte            `json:"data"`
-		External []json.RawMessage `json:"externalPayloads,omitempty"`
-	}{p.GetMetadata(), p.GetData(), nil}
-	if out.Metadata == nil {
-		out.Metadata = map[string][]byte{}
+// appendPayload writes a payload as protojson does, except that "metadata" and "data" are there even when they are empty:
+// the Web UI does not recognise a payload without them.
+func appendPayload(dst []byte, p *commonpb.Payload) ([]byte, error) {
+	dst = append(dst, `{"metadata":{`...)
+	for i, key := range slices.Sorted(maps.Keys(p.GetMetadata())) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		name, err := json.Marshal(key)
+		if err != nil {
+			return nil, err
+		}
+		dst = append(append(dst, name...), ':')
+		dst = appendBase64(dst, p.GetMetadata()[key])
 	}
-	if out.Data == nil {
-		out.Data = []byte{}
-	}
-	for _, external := range p.GetExternalPayloads() {
+	dst = appendBase64(append(dst, `},"data":`...), p.GetData())
+	for i, external := range p.GetExternalPayloads() {
 		text, err := protojson.Marshal(external)
 		if err != nil {
 			return nil, err
 		}
-		out.External = append(out.External, text)
+		dst = append(dst, [2]string{`,"externalPayloads":[`, `,`}[min(i, 1)]...)
+		dst = append(dst, text...)
 	}
-	return json.Marshal(out)
+	if len(p.GetExternalPayloads()) > 0 {
+		dst = append(dst, ']')
+	}
+	return append(dst, '}'), nil
+}
+
+func appendBase64(dst, data []byte) []byte {
+	dst = append(dst, '"')
+	dst = base64.StdEncoding.AppendEncode(dst, data)
+	return append(dst, '"')
 }

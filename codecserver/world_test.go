@@ -46,7 +46,7 @@ type gone struct{}
 func (gone) Error() string   { return "key destroyed" }
 func (gone) Permanent() bool { return true }
 
-func newKeyring(t *testing.T, names ...string) *keyring {
+func newKeyring(t testing.TB, names ...string) *keyring {
 	t.Helper()
 	k := &keyring{ids: map[string]uint32{}, aeads: map[string]tink.AEAD{}}
 	for _, name := range names {
@@ -132,7 +132,7 @@ func (brokenSink) Write([]byte) (int, error) { return 0, errors.New("no space le
 // world is a handler with two namespaces, payments and orders (whose scope is "orders-v1"), and what stands around it.
 // Ann may decode payments and encode both; Bob may do nothing.
 type world struct {
-	t            *testing.T
+	t            testing.TB
 	config       codecserver.Config
 	keys         *keyring
 	codecs       map[string]*converter.Codec // by scope; one more than the server has: "elsewhere"
@@ -141,7 +141,7 @@ type world struct {
 	http.Handler
 }
 
-func newWorld(t *testing.T, change ...func(*codecserver.Config)) *world {
+func newWorld(t testing.TB, change ...func(*codecserver.Config)) *world {
 	t.Helper()
 	w := &world{t: t, keys: newKeyring(t, "ns/payments", "ns/orders", "ns/elsewhere"), codecs: map[string]*converter.Codec{}, records: new(bytes.Buffer), log: new(bytes.Buffer)}
 	for scope, set := range map[string]string{"payments": "ns/payments", "orders-v1": "ns/orders", "elsewhere": "ns/elsewhere"} {
@@ -207,7 +207,7 @@ func plain(text string) *commonpb.Payload {
 	return &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(text)}
 }
 
-func body(t *testing.T, payloads ...*commonpb.Payload) string {
+func body(t testing.TB, payloads ...*commonpb.Payload) string {
 	t.Helper()
 	text, err := protojson.Marshal(&commonpb.Payloads{Payloads: payloads})
 	if err != nil {
@@ -245,7 +245,7 @@ func asked(h map[string]string, token, action, body string, more []string) ask {
 }
 
 type reply struct {
-	t *testing.T
+	t testing.TB
 	*http.Response
 	text string
 }
@@ -255,7 +255,7 @@ func (w *world) send(a ask) reply {
 	return w.do(httptestRequest(w.t, a))
 }
 
-func httptestRequest(t *testing.T, a ask) *http.Request {
+func httptestRequest(t testing.TB, a ask) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(a.method, a.path, strings.NewReader(a.body))
 	for k, v := range a.header {
