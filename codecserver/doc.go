@@ -4,7 +4,7 @@
 //
 // # The way of a request
 //
-//	HTTP (origin, method, type) → who (Authenticator) → payloads → may (Policy) → open → audit → answer
+//	HTTP (origin, method, type) → who (Authenticator) → payloads → may (Policy, Limits) → open → audit → answer
 //
 // Who comes before the payloads, so that the body of a caller without a token is read only where an explanation is
 // owed. Opening comes before the audit record, so that the record says what became of each payload, and nothing leaves
@@ -33,6 +33,6 @@
 // # Errors
 //
 // The body of an error is a generic word and the request id; the log has the rest under that id. 401 who, 403 may,
-// 4xx the request, 422 a payload that will never open. Only what a retry can mend is a 503, because the Web UI sends
+// 4xx the request, 422 a payload that will never open, 429 a caller who has had too much. Only what a retry can mend is a 503, because the Web UI sends
 // everything that is 5xx three times.
 package codecserver

@@ -26,5 +26,5 @@ func escape(lines []byte) []byte {
 }
 
 func steers(r rune) bool {
-	return r >= ' ' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	return r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
 }
