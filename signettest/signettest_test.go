@@ -20,6 +20,7 @@ import (
 
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/converter"
+	"github.com/signet-temporal/signet/principal/propagate"
 	"github.com/signet-temporal/signet/signettest"
 )
 
@@ -165,5 +166,14 @@ func TestAPluginHasTheKeysetsOfTenantsThatAreNamed(t *testing.T) {
 	var got string
 	if err := dc.FromPayload(sealed, &got); err != nil || got != "hello" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestAPluginForATestCarriesPrincipals(t *testing.T) {
+	for _, o := range []propagate.Options{{}, {Keyset: "principal/tenant/acme"}} {
+		var c client.Options
+		if err := signettest.Plugin(t, signet.Options{Principal: &o}).ConfigureClient(t.Context(), client.PluginConfigureClientOptions{ClientOptions: &c}); err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }

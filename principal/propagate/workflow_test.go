@@ -1,0 +1,105 @@
+package propagate_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/signet-temporal/signet/internal/metricstest"
+	"github.com/signet-temporal/signet/keys/keystest"
+	"github.com/signet-temporal/signet/principal"
+	"github.com/signet-temporal/signet/principal/propagate"
+)
+
+// stage is the SDK's test environment with a propagator in it.
+type stage struct {
+	*testsuite.TestWorkflowEnvironment
+	sealer  propagate.Sealer
+	metrics *metricstest.Handler
+}
+
+func newStage(t *testing.T, o propagate.Options) *stage {
+	t.Helper()
+	ring := keystest.NewRing(t, name)
+	o.Scope = scope
+	p, err := propagate.New(ring, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{sealer: newSealer(t, ring, name, scope), metrics: metricstest.New()}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	suite.SetMetricsHandler(s.metrics)
+	s.TestWorkflowEnvironment = suite.NewTestWorkflowEnvironment()
+	s.SetContextPropagators([]workflow.ContextPropagator{p})
+	s.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{p.WorkerInterceptor()}})
+	s.RegisterActivity(greet)
+	return s
+}
+
+// begin sets the header that a client would have sealed for a workflow.
+func (s *stage) begin(t *testing.T, workflowType string) {
+	t.Helper()
+	header := seal(t, s.sealer, propagate.Record{Principal: ann(), Kind: propagate.KindStart, SealedAt: s.Now(),
+		Place: propagate.PlaceOf(propagate.KindStart, "default-test-workflow-id", workflowType)})
+	s.SetHeader(&commonpb.Header{Fields: map[string]*commonpb.Payload{propagate.Header: header}})
+}
+
+func (s *stage) wantRefused(t *testing.T, hop, reason string) {
+	t.Helper()
+	for got, n := range s.metrics.All(propagate.MetricRefused) {
+		if strings.Contains(got, `hop="`+hop+`"`) && strings.Contains(got, `reason="`+reason+`"`) && n > 0 {
+			return
+		}
+	}
+	t.Errorf("no refusal of %s as %s in %v", hop, reason, s.metrics.All(propagate.MetricRefused))
+}
+
+func TestARefusedStartFailsForGoodAndIsCounted(t *testing.T) {
+	s := newStage(t, propagate.Options{})
+	s.ExecuteWorkflow(welcome)
+	var app *temporal.ApplicationError
+	if err := s.GetWorkflowError(); !errors.As(err, &app) || app.Type() != propagate.TypeInvalid || !app.NonRetryable() {
+		t.Errorf("the workflow ends with %v", err)
+	}
+	s.wantRefused(t, "start", propagate.ReasonMissing)
+}
+
+func TestADroppedSignalIsCounted(t *testing.T) {
+	s := newStage(t, propagate.Options{})
+	s.begin(t, "listen")
+	s.RegisterDelayedCallback(func() { s.SignalWorkflow("note", "x") }, time.Second)
+	s.ExecuteWorkflow(listen)
+	var heard bool
+	if err := s.GetWorkflowResult(&heard); err != nil || heard {
+		t.Errorf("the signal was heard: %t, %v", heard, err)
+	}
+	s.wantRefused(t, "message", propagate.ReasonMissing)
+}
+
+func listen(ctx workflow.Context) (bool, error) {
+	heard, _ := workflow.GetSignalChannel(ctx, "note").ReceiveWithTimeout(ctx, time.Minute, nil)
+	return heard, nil
+}
+
+func TestARefusedActivityIsCounted(t *testing.T) {
+	s := newStage(t, propagate.Options{Revalidate: func(context.Context, principal.Principal) error { return propagate.ErrRevoked }})
+	s.begin(t, "welcome")
+	s.ExecuteWorkflow(welcome)
+	var app *temporal.ApplicationError
+	if err := s.GetWorkflowError(); !errors.As(err, &app) || app.Type() != propagate.TypeInvalid {
+		t.Errorf("the workflow ends with %v", err)
+	}
+	s.wantRefused(t, "activity", propagate.ReasonRevoked)
+}
