@@ -32,7 +32,7 @@ func (w *world) schedule(c client.Client, p principal.Principal) client.Schedule
 	w.t.Helper()
 	h, err := c.ScheduleClient().Create(as(w.t, p), client.ScheduleOptions{ID: w.id,
 		Spec:   client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: 1000 * time.Hour}}},
-		Action: &client.ScheduleWorkflowAction{ID: w.id, Workflow: "Child", TaskQueue: w.queue, WorkflowTaskTimeout: time.Second}})
+		Action: &client.ScheduleWorkflowAction{ID: w.id, Workflow: "Child", TaskQueue: w.queue}})
 	must(w.t, err)
 	w.t.Cleanup(func() { _ = h.Delete(context.WithoutCancel(w.t.Context())) })
 	return h
@@ -79,13 +79,21 @@ func aScheduleRunsForAServiceAndForWhoeverEditedItLast(t *testing.T, s *stack.St
 		t.Errorf("an edit that says nothing of its schedule: %v", err)
 	}
 	var refused *propagate.Error
-	if err := edit(propagate.ForSchedule(as(t, user("bob", "acme")), w.id), h); !errors.As(err, &refused) || refused.Reason() != propagate.ReasonSchedules {
+	if err := edit(propagate.ForSchedule(as(t, user("bob", "acme")), w.id, "Child"), h); !errors.As(err, &refused) || refused.Reason() != propagate.ReasonSchedules {
 		t.Errorf("bob's edit: %v", err)
 	}
 	weekly := principal.Service("weekly", "acme")
-	must(t, edit(propagate.ForSchedule(as(t, weekly), w.id), h))
+	must(t, edit(propagate.ForSchedule(as(t, weekly), w.id, w.code.Child), h))
 	time.Sleep(time.Second) // ids of runs tell seconds
-	w.wantResult(w.reading(w.triggered(h)), Seen{"workflow": who(weekly, nil), "activity": who(weekly, nil)})
+	id := w.triggered(h)
+	w.wantResult(w.reading(id), Seen{"workflow": who(weekly, nil), "activity": who(weekly, nil)})
+
+	// What remains: whoever may start workflows can have one more run of it, and of nothing else.
+	again := w.at(w.id + "-2026-11-21T20:05:25Z")
+	again.startRaw("Child", w.stolen(id))
+	again.wantResult(again.reading(again.id), Seen{"workflow": who(weekly, nil), "activity": who(weekly, nil)})
+	other := w.at(w.id + "-2026-11-22T20:05:25Z")
+	other.wantStartRefused(other.id, other.startRaw("Again", w.stolen(id)))
 }
 
 // aScheduleThatWasMeddledWithStartsNothing: its runs are refused, and the workflows that they start are not wedged.

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/e2e/stack"
@@ -158,7 +159,10 @@ func aStartWhoseKeyIsNotThereWaitsForItForAWhile(t *testing.T, s *stack.Stack) {
 	unknown := proto.CloneOf(header)
 	unknown.Metadata["encryption-key-id"] = []byte(keyset(namespace) + "/00000001")
 	copy(unknown.Data[1:], []byte{0, 0, 0, 1})
-	run := w.startRaw("Child", unknown)
+	// The SDK answers only the first attempt of a task; the others have to time out.
+	run := w.startRaw("Child", unknown, func(r *workflowservice.StartWorkflowExecutionRequest) {
+		r.WorkflowTaskTimeout = durationpb.New(time.Second)
+	})
 	stack.Eventually(t, within, func() error {
 		for _, e := range w.history(w.id, run) {
 			if f := e.GetWorkflowExecutionFailedEventAttributes(); f != nil && f.GetFailure().GetApplicationFailureInfo().GetType() == propagate.TypeInvalid {

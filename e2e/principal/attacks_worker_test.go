@@ -71,7 +71,7 @@ func whatAWorkerWithoutKeysCommandsIsRefused(t *testing.T, s *stack.Stack) {
 	}
 	child := func(w *world) func(workflow.Context) error {
 		return func(ctx workflow.Context) error {
-			ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: w.queue, WorkflowID: w.id + "-child", WorkflowTaskTimeout: time.Second})
+			ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: w.queue, WorkflowID: w.id + "-child"})
 			return workflow.ExecuteChildWorkflow(ctx, "Child").Get(ctx, nil)
 		}
 	}

@@ -90,6 +90,9 @@ func aPrincipalReachesEverything(t *testing.T, s *stack.Stack) {
 		if must(t, v.Get(&text)); text != "looked" {
 			t.Errorf("the query says %q", text)
 		}
+		if _, err := w.client.QueryWorkflow(bounded(t), w.id, "", "__stack_trace"); err != nil {
+			t.Errorf("the SDK's own query, for nobody: %v", err)
+		}
 	})
 	run("standalone activity", propagate.Options{}, func(t *testing.T, w *world) {
 		h, err := w.client.ExecuteActivity(as(t, user("ann", "acme")), client.StartActivityOptions{ID: w.id + ":alone", TaskQueue: w.queue, ScheduleToCloseTimeout: within}, "Who")

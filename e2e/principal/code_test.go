@@ -167,7 +167,7 @@ func (c *code) Falters(ctx workflow.Context) (Seen, error) {
 // Signals signals a child of type Waits by every road, and ends it.
 func (c *code) Signals(ctx workflow.Context) (Seen, error) {
 	id := workflow.GetInfo(ctx).WorkflowExecution.ID + "-child"
-	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: id, WorkflowTaskTimeout: time.Second}), "Waits")
+	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: id}), "Waits")
 	if err := child.SignalChildWorkflow(ctx, "note", "as a parent").Get(ctx, nil); err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (c *code) Signals(ctx workflow.Context) (Seen, error) {
 func (c *code) Abroad(ctx workflow.Context) (Seen, error) {
 	//lint:ignore SA1019 where it is used it has to be heeded
 	abroad := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{Namespace: elsewhere, WorkflowID: workflow.GetInfo(ctx).WorkflowExecution.ID,
-		TaskQueue: c.world.id + "@" + elsewhere, WorkflowTaskTimeout: time.Second, WorkflowRunTimeout: 2 * within})
+		TaskQueue: c.world.id + "@" + elsewhere, WorkflowRunTimeout: 2 * within})
 	var seen Seen
 	if err := workflow.ExecuteChildWorkflow(abroad, "Child").Get(ctx, &seen); err != nil {
 		return Seen{"refused": refusal(err)}, nil

@@ -20,7 +20,6 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/signet-temporal/signet"
 	"github.com/signet-temporal/signet/e2e/stack"
@@ -37,7 +36,7 @@ const (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// The tests wait for the server, they do not compute.
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	worker.SetStickyWorkflowCacheSize(0) // every workflow task replays: what is judged is judged again
@@ -182,7 +181,7 @@ func (w *world) wantRefused(name, reason string) {
 }
 
 func (w *world) options() client.StartWorkflowOptions {
-	return client.StartWorkflowOptions{ID: w.id, TaskQueue: w.queue, WorkflowTaskTimeout: time.Second}
+	return client.StartWorkflowOptions{ID: w.id, TaskQueue: w.queue}
 }
 
 // start starts a workflow for somebody.
@@ -198,7 +197,7 @@ func (w *world) startRaw(workflowType string, header *commonpb.Payload, change .
 	w.t.Helper()
 	req := &workflowservice.StartWorkflowExecutionRequest{
 		Namespace: w.namespace, WorkflowId: w.id, WorkflowType: &commonpb.WorkflowType{Name: workflowType}, RequestId: fmt.Sprint(time.Now().UnixNano()),
-		TaskQueue: &taskqueuepb.TaskQueue{Name: w.queue}, Header: fields(header), WorkflowTaskTimeout: durationpb.New(time.Second),
+		TaskQueue: &taskqueuepb.TaskQueue{Name: w.queue}, Header: fields(header),
 	}
 	for _, do := range change {
 		do(req)

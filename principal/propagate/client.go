@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"reflect"
+	"runtime"
 	"slices"
+	"strings"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -45,8 +48,21 @@ func (c *clientOutbound) message(workflowID, name string) hop {
 	return hop{kind: KindMessage, target: workflowID, name: name, anonymous: slices.Contains(c.p.options.AllowAnonymousMessages, name)}
 }
 
-func scheduleHop(workflowID string) hop {
-	return hop{kind: KindSchedule, target: wire.Unscheduled(workflowID)}
+func scheduleHop(workflowID string, workflow any) hop {
+	return hop{kind: KindSchedule, target: wire.Unscheduled(workflowID), name: typeName(workflow)}
+}
+
+// typeName names a workflow as the SDK's client does: a function that was given in place of a name, by its last part.
+func typeName(workflow any) string {
+	v := reflect.ValueOf(workflow)
+	switch v.Kind() {
+	case reflect.String:
+		return v.String()
+	case reflect.Func:
+		full := runtime.FuncForPC(v.Pointer()).Name()
+		return strings.TrimSuffix(full[strings.LastIndexByte(full, '.')+1:], "-fm")
+	}
+	return "" // the SDK refuses it
 }
 
 func (c *clientOutbound) ExecuteWorkflow(ctx context.Context, in *interceptor.ClientExecuteWorkflowInput) (client.WorkflowRun, error) {
@@ -92,7 +108,7 @@ func (c *clientOutbound) CreateSchedule(ctx context.Context, in *interceptor.Sch
 		own.ID, options.Action = hex.EncodeToString(id[:]), &own
 		action, in = &own, &interceptor.ScheduleClientCreateInput{Options: &options}
 	}
-	return c.Next.CreateSchedule(with(ctx, scheduleHop(action.ID)), in)
+	return c.Next.CreateSchedule(with(ctx, scheduleHop(action.ID, action.Workflow)), in)
 }
 
 func (c *clientOutbound) ExecuteActivity(ctx context.Context, in *interceptor.ClientExecuteActivityInput) (client.ActivityHandle, error) {

@@ -78,7 +78,7 @@ func (p *Propagator) begins(r Record, info *workflow.Info) error {
 		}
 		want, fresh = PlaceOf(KindStart, id, name), copied || within(p.options.StartSkew, info.WorkflowStartTime, r.SealedAt)
 	case KindSchedule:
-		want = PlaceOf(KindSchedule, wire.Unscheduled(id), "")
+		want = PlaceOf(KindSchedule, wire.Unscheduled(id), name)
 	case KindContinued:
 		if !follows {
 			return refuse(ReasonMisplaced, "it is for a run that continues another, and this one does not")

@@ -62,7 +62,7 @@ func TestWhichRunsAHeaderBegins(t *testing.T) {
 		r.Kind, r.Place, r.SealedAt = KindContinued, PlaceOf(KindContinued, "intake-1", ""), morning.Add(-time.Second)
 	})
 	schedule := of(func(r *Record) {
-		r.Kind, r.Place, r.SealedAt = KindSchedule, PlaceOf(KindSchedule, "intake", ""), morning.Add(-time.Hour)
+		r.Kind, r.Place, r.SealedAt = KindSchedule, PlaceOf(KindSchedule, "intake", "Intake"), morning.Add(-time.Hour)
 	})
 	for name, c := range map[string]struct {
 		record Record
@@ -97,14 +97,15 @@ func TestWhichRunsAHeaderBegins(t *testing.T) {
 		"a child, long ago": {of(func(r *Record) {
 			r.Kind, r.Place, r.SealedAt = KindChild, PlaceOf(KindChild, "parent", "Intake"), morning.Add(-time.Hour)
 		}), info(parent("payments")), ReasonStale},
-		"continued, without a before": {continued, info(asIs), ReasonMisplaced},
-		"a schedule's run":            {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake-2026-11-26T08:00:00Z" }), ""},
-		"a schedule by hand":          {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake" }), ""},
-		"a schedule of a longer name": {schedule, info(asIs), ReasonMisplaced},
-		"a schedule's run with cron":  {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID, i.CronSchedule = "intake", "@daily" }), ReasonCron},
-		"an activity's":               {of(func(r *Record) { r.Kind = KindActivity }), info(asIs), ReasonMisplaced},
-		"a message's":                 {of(func(r *Record) { r.Kind = KindMessage }), info(asIs), ReasonMisplaced},
-		"the replayer's made-up id":   {start, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "ReplayId" }), ReasonMisplaced},
+		"continued, without a before":  {continued, info(asIs), ReasonMisplaced},
+		"a schedule's run":             {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake-2026-11-26T08:00:00Z" }), ""},
+		"a schedule's run, other type": {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID, i.WorkflowType.Name = "intake", "Other" }), ReasonMisplaced},
+		"a schedule by hand":           {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake" }), ""},
+		"a schedule of a longer name":  {schedule, info(asIs), ReasonMisplaced},
+		"a schedule's run with cron":   {schedule, info(func(i *workflow.Info) { i.WorkflowExecution.ID, i.CronSchedule = "intake", "@daily" }), ReasonCron},
+		"an activity's":                {of(func(r *Record) { r.Kind = KindActivity }), info(asIs), ReasonMisplaced},
+		"a message's":                  {of(func(r *Record) { r.Kind = KindMessage }), info(asIs), ReasonMisplaced},
+		"the replayer's made-up id":    {start, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "ReplayId" }), ReasonMisplaced},
 	} {
 		p := judging(t, Options{AcceptParentsFrom: []string{"friends"}})
 		if got := reason(p.begins(c.record, c.info)); got != c.want {
@@ -208,5 +209,22 @@ func TestOptionsThatCannotBeMeantAreRefused(t *testing.T) {
 		if _, err := New(nil, o); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+func nightly() {}
+
+type cleaner struct{}
+
+func (*cleaner) Weekly() {}
+
+func TestAScheduleMayNameItsWorkflowByAFunction(t *testing.T) {
+	for want, given := range map[string]any{"Monthly": "Monthly", "nightly": nightly, "Weekly": (*cleaner)(nil).Weekly, "": 7} {
+		if got := typeName(given); got != want {
+			t.Errorf("%v is named %q, want %q", given, got, want)
+		}
+	}
+	if typeName(nil) != "" {
+		t.Error("nothing has a name")
 	}
 }

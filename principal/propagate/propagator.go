@@ -236,10 +236,11 @@ func AsCaller(ctx workflow.Context) (workflow.Context, error) {
 	return workflow.WithValue(ctx, principal.Key{}, caller), nil
 }
 
-// ForSchedule returns a context for the Update of a schedule's handle, whose action starts workflows under the given id.
+// ForSchedule returns a context for the Update of a schedule's handle. The id and the workflow, a name or a function, are
+// those of the schedule's action.
 // The SDK has no interceptor there, and whoever edits a schedule becomes the one it runs for.
-func ForSchedule(ctx context.Context, workflowID string) context.Context {
-	return context.WithValue(ctx, hopKey{}, scheduleHop(workflowID))
+func ForSchedule(ctx context.Context, workflowID string, workflow any) context.Context {
+	return context.WithValue(ctx, hopKey{}, scheduleHop(workflowID, workflow))
 }
 
 // builtIn: queries that the SDK answers itself, such as __stack_trace.

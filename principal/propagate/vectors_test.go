@@ -191,7 +191,7 @@ func TestWriteVectors(t *testing.T) {
 		tamper               func(*vector)
 	}{
 		"start":          {about: "the example of §4.3", expect: "opens", record: start(user), hop: hop},
-		"schedule":       {about: "a service", expect: "opens", record: Record{Principal: service, Kind: KindSchedule, SealedAt: seconds(1795694400), Place: PlaceOf(KindSchedule, "nightly", "")}, hop: &hopOf{Target: "nightly"}},
+		"schedule":       {about: "a service", expect: "opens", record: Record{Principal: service, Kind: KindSchedule, SealedAt: seconds(1795694400), Place: PlaceOf(KindSchedule, "nightly", "Bill")}, hop: &hopOf{Target: "nightly", Name: "Bill"}},
 		"cron":           {about: "with flag 1", expect: "opens", record: func() Record { r := start(user); r.Cron = true; return r }(), hop: hop},
 		"with-message":   {about: "signal-with-start, with flag 8", expect: "opens", record: Record{Principal: user, Kind: KindStart, SealedAt: seconds(1795694400), Place: PlaceOf(KindStart, "intake-4711", ""), Message: PlaceOf(KindMessage, "intake-4711", "approve")}, hop: &hopOf{Target: "intake-4711", Message: "approve"}},
 		"longest":        {about: "four texts of 256 bytes", expect: "opens", record: start(longest), hop: hop},
