@@ -223,7 +223,7 @@ func (p *pool) load(ctx context.Context, name string, l *load) {
 	bounded, cancel := context.WithTimeout(ctx, refreshTimeout)
 	err := m.apply(bounded)
 	cancel()
-	loaded := err == nil || m.status().Keys > 0 // a key that did not open is tried again at the next refresh
+	loaded := err == nil || m.status().Keys > 0 // a key that did not open is tried again soon
 	if loaded {
 		m.note(ctx, err)
 		m.watch.tell(m.status())
@@ -255,6 +255,10 @@ func (p *pool) admit(m *member) *tenant {
 		p.drop(p.oldest())
 	}
 	t := &tenant{member: m, due: time.Now().Add(rand.N(p.o.RefreshInterval) + 1)} // spread, however they came
+	if m.status().Error != "" {                                                   // a key of it did not open
+		t.failures = 1
+		t.due = time.Now().Add(t.delay(t.failures))
+	}
 	m.wake = func() { p.ask(func(ctx context.Context) { _ = p.refresh(ctx, t) }) }
 	t.used.Store(p.epoch.Add(1))
 	p.held.put(t)

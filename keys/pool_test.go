@@ -411,6 +411,37 @@ func TestAnUnknownKeyOfATenantIsFetchedAtOnce(t *testing.T) {
 	})
 }
 
+// TestATenantsKeyThatDoesNotOpenHidesNotTheOthers: and is tried again soon, not at the next refresh.
+func TestATenantsKeyThatDoesNotOpenHidesNotTheOthers(t *testing.T) {
+	withTenants(t, 1, keys.RingOptions{RefreshInterval: time.Hour}, func(f *tenancy) {
+		id, err := rotate.Add(f.Context(), f.store, f.kek, tenantName(0))
+		if err != nil {
+			f.Fatal(err)
+		}
+		wrap := func(good []byte) (was []byte) {
+			k, v, err := f.store.Fetch(f.Context(), tenantName(0))
+			if err != nil {
+				f.Fatal(err)
+			}
+			was, k.Key(id).Wrapped = k.Key(id).Wrapped, good
+			if _, err := f.store.Replace(f.Context(), k, v); err != nil {
+				f.Fatal(err)
+			}
+			return was
+		}
+		good := wrap([]byte("damaged"))
+		f.wantUse(tenantName(0))
+		aead, err := f.ring.Lookup(tenantName(0), uint32(id))
+		checkError(f.T, aead, err, keys.ErrUnavailable, "could not be unwrapped")
+		wrap(good)
+		time.Sleep(time.Hour / 32 * 2) // the ring looks for what is due in steps of an interval
+		before := f.store.Calls().Fetch
+		if _, err := f.ring.Lookup(tenantName(0), uint32(id)); err != nil || f.store.Calls().Fetch != before {
+			f.Errorf("mended, and not asked for meanwhile: %v, %d reads", err, f.store.Calls().Fetch-before)
+		}
+	})
+}
+
 func TestAKeysetThatIsDeletedTakesItsTenantAlone(t *testing.T) {
 	withTenants(t, 2, keys.RingOptions{}, func(f *tenancy) {
 		id, aead, err := f.ring.Primary(tenantName(0))
