@@ -266,3 +266,30 @@ func nexusOperationsCarryNoPrincipal(t *testing.T, s *stack.Stack) {
 	must(t, err)
 	w.wantResult(run, Seen{"handler": "nobody", "what it starts": propagate.ReasonMissing})
 }
+
+// aPolicyThatBecomesStricterKillsNoWorkflow: it holds up those that it would not let begin, until it is taken back.
+func aPolicyThatBecomesStricterKillsNoWorkflow(t *testing.T, s *stack.Stack) {
+	w := newWorld(t, s, propagate.Options{})
+	old := user("ann", "acme")
+	old.IssuedAt = time.Now().Add(-time.Hour)
+	w.start(old, "Waits")
+	must(t, w.queryRaw("look", w.genuine("look"))) // its first task is over
+	w.works.Stop()
+	strict := w.work(s.Client(t, namespace, signet.Options{Principal: &propagate.Options{MaxAge: map[string]time.Duration{"Waits": time.Minute}}}))
+	must(t, w.client.SignalWorkflow(as(t, user("ann", "acme")), w.id, "", "note", "kept"))
+	stack.Eventually(t, within, func() error {
+		for _, e := range w.history(w.id, "") {
+			if e.GetWorkflowExecutionFailedEventAttributes() != nil {
+				t.Fatal("the workflow has failed")
+			}
+			if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED {
+				return nil
+			}
+		}
+		return errors.New("no task failed")
+	})
+	strict.Stop()
+	w.work(w.client)
+	must(t, w.client.SignalWorkflow(as(t, user("ann", "acme")), w.id, "", "end", nil))
+	w.wantResult(w.reading(w.id), Seen{"workflow": ann, "activity": ann, "notes": "1"})
+}

@@ -44,6 +44,10 @@ func recordedHistoriesReplay(t *testing.T, s *stack.Stack) {
 	attacked.end("0")
 	histories["a message that was refused"] = attacked.history(attacked.id, "")
 
+	refused := w.at(w.id + "-refused")
+	refused.wantStartRefused(refused.id, refused.startRaw("Waits", forged()))
+	histories["a start that was refused"] = refused.history(refused.id, "")
+
 	replay := func(t *testing.T, events []*historypb.HistoryEvent, o signet.Options, ring *keys.Ring, execution workflow.Execution) error {
 		t.Helper()
 		replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Plugins: []worker.Plugin{s.Plugin(t, ring, o)}})
@@ -58,7 +62,7 @@ func recordedHistoriesReplay(t *testing.T, s *stack.Stack) {
 	keyless := s.Ring(t, keys.RingOptions{Keysets: []string{stack.Keyset(namespace)}})
 	for name, events := range histories {
 		must(t, replay(t, events, signet.Options{Scope: namespace, Principal: &propagate.Options{}}, w.ring(), workflow.Execution{}))
-		if name != "a message that was refused" { // documented: it was judged when it ran
+		if !strings.HasSuffix(name, "refused") { // documented: these were judged when they ran
 			must(t, replay(t, events, signet.Options{Scope: namespace, Principal: &propagate.Options{InsecureReplayWithoutKeys: true}}, keyless, workflow.Execution{}))
 		}
 		if err := replay(t, events, signet.Options{Scope: namespace, Principal: &propagate.Options{}}, keyless, workflow.Execution{}); err == nil || !strings.Contains(err.Error(), keyset(namespace)) {

@@ -65,6 +65,7 @@ func TestPrincipals(t *testing.T) {
 		"a key is rotated while workflows run":                          aKeyIsRotatedWhileWorkflowsRun,
 		"other namespaces are closed unless both sides open them":       otherNamespacesAreClosedUnlessBothSidesOpenThem,
 		"nexus operations carry no principal":                           nexusOperationsCarryNoPrincipal,
+		"a policy that becomes stricter kills no workflow":              aPolicyThatBecomesStricterKillsNoWorkflow,
 		"what a worker without keys commands is refused":                whatAWorkerWithoutKeysCommandsIsRefused,
 		"an old cron start runs never":                                  anOldCronStartRunsNever,
 		"a standalone activity that is not genuine is refused":          aStandaloneActivityThatIsNotGenuineIsRefused,
@@ -109,6 +110,7 @@ type world struct {
 	client    client.Client // has the plugin
 	raw       client.Client // seals nothing and carries nothing
 	code      *code
+	works     worker.Worker
 	*log
 }
 
@@ -140,15 +142,18 @@ func newWorldIn(t *testing.T, s *stack.Stack, namespace string, o propagate.Opti
 	w.client = s.Client(t, namespace, signet.Options{Principal: &o, AcceptScopes: []string{"payments", elsewhere},
 		AcceptKeysets: []string{stack.Keyset("payments"), stack.Keyset(elsewhere)}})
 	w.code = &code{world: w}
-	w.work()
+	w.works = w.work(w.client)
 	return w
 }
 
-func (w *world) work() {
-	works := worker.New(w.client, w.queue, worker.Options{})
+// work starts a worker of the world, until the test ends or it is stopped.
+func (w *world) work(c client.Client) worker.Worker {
+	w.t.Helper()
+	works := worker.New(c, w.queue, worker.Options{})
 	w.code.register(works)
 	must(w.t, works.Start())
 	w.t.Cleanup(works.Stop)
+	return works
 }
 
 func (l *log) observe(e propagate.Event) {

@@ -44,8 +44,10 @@ func (w *workflowInbound) Init(next interceptor.WorkflowOutboundInterceptor) err
 	return w.Next.Init(&workflowOutbound{WorkflowOutboundInterceptorBase: interceptor.WorkflowOutboundInterceptorBase{Next: next}})
 }
 
-// ExecuteWorkflow refuses a run that is for nobody. While the key of its header is missing, and for as long as a start may
-// be under way, the workflow task fails and is retried: the key may be a new one that has not arrived here.
+// ExecuteWorkflow refuses a run that is for nobody. In two cases the workflow task fails and is retried instead: while the
+// key of its header is missing, for as long as a start may be under way, because the key may be a new one that has not
+// arrived here; and where a worker replays a run, because it was accepted when it began, so a key was destroyed or a policy
+// changed, and an operator decides what becomes of it.
 func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
 	info := workflow.GetInfo(ctx)
 	start, ok := ctx.Value(startedKey{}).(*started)
@@ -60,7 +62,8 @@ func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.
 	if !errors.As(start.err, &refused) {
 		return w.Next.ExecuteWorkflow(ctx, in)
 	}
-	if !refused.Permanent() && (workflow.IsReplaying(ctx) || workflow.Now(ctx).Sub(info.WorkflowStartTime) < w.p.options.StartSkew) {
+	replays, young := workflow.IsReplaying(ctx), workflow.Now(ctx).Sub(info.WorkflowStartTime) < w.p.options.StartSkew
+	if replays && !w.p.replayer || !refused.Permanent() && (replays || young) {
 		panic(refused)
 	}
 	return nil, failure(refused, true)
