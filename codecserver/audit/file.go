@@ -13,7 +13,7 @@ import (
 // FileOptions say how [OpenFile] keeps a file. The zero value never rotates it.
 type FileOptions struct {
 	// MaxSize in bytes, above which the file is renamed to <path>.<number of its last record> and another one begun.
-	// One write is never divided. Nothing is ever deleted. 0: the file grows.
+	// One write is never divided, nothing is ever deleted, and a link is followed and not renamed. 0: the file grows.
 	MaxSize int64
 	// OnRotate is told of each file that was renamed for its size, and of its last record. It must return soon: requests
 	// wait for it. May be nil.
@@ -56,6 +56,9 @@ func (l *Log) makeRoom() error {
 	}
 	if l.file == nil || l.options.MaxSize == 0 || l.size <= l.options.MaxSize {
 		return nil
+	}
+	if info, err := os.Lstat(l.path); err != nil || info.Mode()&(os.ModeDevice|os.ModeNamedPipe|os.ModeSymlink) != 0 {
+		return err // a device, a pipe or a link is nobody's to rename
 	}
 	// A crash between the two steps leaves no file at path, and the next start finds the head beside it.
 	aside := fmt.Sprintf("%s.%013d", l.path, l.head.Seq)
@@ -174,10 +177,14 @@ func latestBeside(path string) (Head, error) {
 	}
 	var latest Head
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), filepath.Base(path)+".") {
+		name := filepath.Join(dir, e.Name())
+		if !strings.HasPrefix(e.Name(), filepath.Base(path)+".") {
 			continue
 		}
-		f, err := os.Open(filepath.Join(dir, e.Name()))
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() { // a link that leads nowhere, a directory
+			continue
+		}
+		f, err := os.Open(name)
 		if err != nil {
 			return Head{}, err
 		}

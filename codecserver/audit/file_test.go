@@ -218,3 +218,19 @@ func TestConcurrentRequestsMakeOneChain(t *testing.T) {
 		t.Errorf("whole %t, %d records: %v", whole, v.Records, v.Findings)
 	}
 }
+
+func TestALinkIsFollowedAndNotRenamed(t *testing.T) {
+	dir := t.TempDir()
+	real, path := filepath.Join(dir, "real"), filepath.Join(dir, "audit.jsonl")
+	if err := os.Symlink(real, path); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, path, audit.FileOptions{MaxSize: 1})
+	write(t, l, "r1", "r2", "r3")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := files(t, path); len(got) != 1 || len(lines(t, real)) != 3 {
+		t.Errorf("files %q, %d lines where the link leads", got, len(lines(t, real)))
+	}
+}
