@@ -250,3 +250,34 @@ func TestAnUnwritableFileIsAnErrorThatNamesIt(t *testing.T) {
 		t.Errorf("OpenFile = %v, %v; want an error that names %s", l, err, path)
 	}
 }
+
+// gate is a writer that holds each write until it is let through.
+type gate struct {
+	writes  int
+	through chan struct{}
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	<-g.through
+	g.writes++
+	return len(p), nil
+}
+
+func TestRequestsThatWaitForTheDiskGoOutTogether(t *testing.T) {
+	g := &gate{through: make(chan struct{})}
+	l := audit.New(g)
+	var wg sync.WaitGroup
+	for range 21 {
+		wg.Go(func() {
+			if err := l.Write(t.Context(), audit.Record{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	time.Sleep(200 * time.Millisecond) // one is held at the gate, and the others wait behind it
+	close(g.through)
+	wg.Wait()
+	if g.writes > 5 || l.Head().Seq != 21 { // 2, unless the machine is very busy
+		t.Errorf("%d writes for one request and 20 that waited behind it, %d records", g.writes, l.Head().Seq)
+	}
+}
