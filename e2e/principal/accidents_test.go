@@ -69,10 +69,10 @@ func edit(ctx context.Context, h client.ScheduleHandle) error {
 
 // aScheduleRunsForAServiceAndForWhoeverEditedItLast: a trigger of somebody else changes nothing, an edit does.
 func aScheduleRunsForAServiceAndForWhoeverEditedItLast(t *testing.T, s *stack.Stack) {
-	w := newWorld(t, s, propagate.Options{StartSkew: time.Second})
+	w := newWorld(t, s, propagate.Options{StartSkew: 3 * time.Second})
 	nightly := principal.Service("nightly", "acme")
 	h := w.schedule(w.client, nightly)
-	time.Sleep(2 * time.Second) // no run of a schedule is as fresh as a start
+	time.Sleep(4 * time.Second) // no run of a schedule is as fresh as a start
 	w.wantResult(w.reading(w.triggered(h)), Seen{"workflow": who(nightly, nil), "activity": who(nightly, nil)})
 
 	if err := edit(as(t, nightly), h); err == nil || !strings.Contains(err.Error(), "ForSchedule") {
@@ -155,14 +155,14 @@ func aScheduleThatWasMeddledWithStartsNothing(t *testing.T, s *stack.Stack) {
 // whoResetsAWorkflowDoesNotBecomeItsOwner: neither does the reset need a principal. The right to reset is the right to run
 // again for whoever started it.
 func whoResetsAWorkflowDoesNotBecomeItsOwner(t *testing.T, s *stack.Stack) {
-	w := newWorld(t, s, propagate.Options{StartSkew: time.Second})
+	w := newWorld(t, s, propagate.Options{StartSkew: 3 * time.Second})
 	w.start(user("ann", "acme"), "Waits")
 	must(t, w.client.SignalWorkflow(as(t, user("ann", "acme")), w.id, "", "note", "kept"))
 	w.signalRaw("note", nil)
 	must(t, w.client.SignalWorkflow(as(t, user("ann", "acme")), w.id, "", "end", nil))
 	_, err := w.result(w.reading(w.id))
 	must(t, err)
-	time.Sleep(2 * time.Second)
+	time.Sleep(4 * time.Second)
 	answer, err := w.raw.WorkflowService().ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
 		Namespace: namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: w.id}, WorkflowTaskFinishEventId: 4, RequestId: "r", Reason: "bob wants it"})
 	must(t, err)

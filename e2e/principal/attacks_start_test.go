@@ -95,14 +95,14 @@ func aStartThatIsNotGenuineFailsAtOnce(t *testing.T, s *stack.Stack) {
 		"the header of a run that continued": {propagate.ReasonMisplaced, propagate.Options{}, func(_ *testing.T, w *world) (string, string) {
 			return w.id, w.startRaw("Again", w.ended("Again")) // of the second run
 		}},
-		"an old start once more": {propagate.ReasonStale, propagate.Options{StartSkew: time.Second}, func(_ *testing.T, w *world) (string, string) {
+		"an old start once more": {propagate.ReasonStale, propagate.Options{StartSkew: 3 * time.Second}, func(_ *testing.T, w *world) (string, string) {
 			header := w.ended("Child")
-			time.Sleep(2 * time.Second)
+			time.Sleep(4 * time.Second)
 			return w.id, w.startRaw("Child", header)
 		}},
-		"an old start with retries": {propagate.ReasonStale, propagate.Options{StartSkew: time.Second}, func(_ *testing.T, w *world) (string, string) {
+		"an old start with retries": {propagate.ReasonStale, propagate.Options{StartSkew: 3 * time.Second}, func(_ *testing.T, w *world) (string, string) {
 			header := w.ended("Child")
-			time.Sleep(2 * time.Second)
+			time.Sleep(4 * time.Second)
 			return w.id, w.startRaw("Child", header, func(r *workflowservice.StartWorkflowExecutionRequest) {
 				r.RetryPolicy = &commonpb.RetryPolicy{MaximumAttempts: 3}
 			})
@@ -242,7 +242,7 @@ func (w *world) reading(id string) client.WorkflowRun {
 
 // cronRunsForWhoeverStartedIt: run after run, long after a start could be under way.
 func cronRunsForWhoeverStartedIt(t *testing.T, s *stack.Stack) {
-	w := newWorld(t, s, propagate.Options{StartSkew: time.Second})
+	w := newWorld(t, s, propagate.Options{StartSkew: 3 * time.Second})
 	o := w.options()
 	o.CronSchedule = "@every 1s"
 	_, err := w.client.ExecuteWorkflow(as(t, user("ann", "acme")), o, "Again")

@@ -140,7 +140,7 @@ func whatAWorkerWithoutKeysCommandsIsRefused(t *testing.T, s *stack.Stack) {
 // anOldCronStartRunsNever: the first run is refused as stale, and cron goes on with the same header: those runs are refused
 // as well.
 func anOldCronStartRunsNever(t *testing.T, s *stack.Stack) {
-	w := newWorld(t, s, propagate.Options{StartSkew: time.Second})
+	w := newWorld(t, s, propagate.Options{StartSkew: 3 * time.Second})
 	o := w.options()
 	o.CronSchedule = "@every 1s"
 	_, err := w.client.ExecuteWorkflow(as(t, user("ann", "acme")), o, "Child")
@@ -153,7 +153,7 @@ func anOldCronStartRunsNever(t *testing.T, s *stack.Stack) {
 		return nil
 	})
 	must(t, w.raw.TerminateWorkflow(t.Context(), w.id, "", ""))
-	time.Sleep(2 * time.Second)
+	time.Sleep(4 * time.Second)
 	before := w.accepted("Child")
 	w.startRaw("Child", header, func(r *workflowservice.StartWorkflowExecutionRequest) { r.CronSchedule = o.CronSchedule })
 	stack.Eventually(t, within, func() error {
