@@ -47,7 +47,8 @@ type Options struct {
 	AcceptKeysets []string
 	// Tenants seals the payloads of each tenant's workflows under a keyset of the tenant's own, and only what belongs to
 	// nobody under Keyset, which then has no default: without one such payloads are refused. The ring must hold the keysets,
-	// see keys.RingOptions.Tenants. docs/tenants.md has the whole story.
+	// see keys.RingOptions.Tenants. With Principal, whom a context says must be of that tenant too, unless
+	// Tenants.FromContext says otherwise. docs/tenants.md has the whole story.
 	Tenants converter.Tenants
 	// Legacy opens payloads of the codecs that were used before: for the time of a migration. They are asked in this
 	// order, before AllowPlaintext is considered. Package converter/legacy has decoders.
@@ -225,7 +226,7 @@ func (p *Plugin) failures(namespace string) (*converter.FailureConverter, error)
 
 func (p *Plugin) codecOptions(namespace string) converter.CodecOptions {
 	options := converter.CodecOptions{
-		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets, Tenants: p.options.Tenants,
+		Keyset: p.options.Keyset, AcceptKeysets: p.options.AcceptKeysets, Tenants: p.tenants(),
 		Scope: p.options.Scope, AcceptScopes: p.options.AcceptScopes,
 		AllowPlaintext: p.options.AllowPlaintext, CompressMin: p.options.CompressMin,
 		Legacy: p.options.Legacy, InsecureSealNothing: p.options.InsecureSealNothing,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/internal/wire"
+	"github.com/signet-temporal/signet/principal"
 )
 
 // seals finds out by a probe whether two converters seal. With a keyset for each tenant and none for a probe, which is
@@ -32,6 +33,19 @@ func seals(dc sdk.DataConverter, fc sdk.FailureConverter) error {
 		return errUndone
 	}
 	return nil
+}
+
+// tenants are the options', and where principals are carried they decide as well: a principal of another tenant than the
+// workflow's seals nothing.
+func (p *Plugin) tenants() converter.Tenants {
+	tenants := p.options.Tenants
+	if tenants.Under != "" && tenants.FromContext == nil && p.options.Principal != nil {
+		tenants.FromContext = func(ctx converter.Valuer) (string, bool) {
+			who, err := principal.FromContext(ctx)
+			return who.Tenant, err == nil
+		}
+	}
+	return tenants
 }
 
 // replaying returns the plugin for a replayer. A replayer does not know whose workflow it replays, and what it seals goes

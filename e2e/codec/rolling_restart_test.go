@@ -17,6 +17,7 @@ import (
 // balancer sends each request to one of the servers that said lately that they are ready, in turn, and never twice.
 type balancer struct {
 	servers []*stack.Server
+	urls    []string // which a restart leaves as they are, and writes
 	proxies []*httputil.ReverseProxy
 	ready   []atomic.Bool
 	served  []atomic.Int64
@@ -34,6 +35,7 @@ func newBalancer(t *testing.T, servers ...*stack.Server) *balancer {
 		proxy := httputil.NewSingleHostReverseProxy(to)
 		proxy.Transport = server.HTTP.Transport
 		b.proxies = append(b.proxies, proxy)
+		b.urls = append(b.urls, server.URL)
 	}
 	return b
 }
@@ -42,7 +44,7 @@ func newBalancer(t *testing.T, servers ...*stack.Server) *balancer {
 func (b *balancer) watch(done chan struct{}) {
 	for {
 		for i, server := range b.servers {
-			res, err := server.HTTP.Get(server.URL + "/readyz")
+			res, err := server.HTTP.Get(b.urls[i] + "/readyz")
 			if err == nil {
 				_ = res.Body.Close()
 			}

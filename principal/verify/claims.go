@@ -97,7 +97,22 @@ func (i *issuer) caller(c *Claims) (*principal.Caller, error) {
 	if err != nil {
 		return nil, refuse(MalformedToken, fmt.Sprintf("claim %q is neither a string nor a list of strings", i.GroupsClaim))
 	}
-	return &principal.Caller{Issuer: c.Issuer, Subject: c.Subject, Email: i.email(c.all), Groups: groups}, nil
+	return &principal.Caller{Issuer: c.Issuer, Subject: c.Subject, Email: i.email(c.all), Groups: groups, Claims: i.texts(c.all)}, nil
+}
+
+// texts are the claims that a policy can compare: those that are a string or a list of strings. An address is not among
+// them, for it counts only if it is verified: it is the caller's Email then.
+func (i *issuer) texts(claims map[string]json.RawMessage) map[string][]string {
+	texts := make(map[string][]string, len(claims))
+	for name, raw := range claims {
+		if name == "email" || name == i.EmailClaim {
+			continue
+		}
+		if list, err := stringsOf(raw); err == nil && len(list) > 0 {
+			texts[name] = list
+		}
+	}
+	return texts
 }
 
 // email returns "" for an address that nobody has verified: a user who may type in an address would choose another's.

@@ -121,15 +121,23 @@ func (v *Verifier) merge(ctx context.Context, caller *principal.Caller, id strin
 	if more.Issuer != caller.Issuer || more.Subject != caller.Subject {
 		return nil, refuse(TokenMismatch, "Authorization and Authorization-Extras name different callers")
 	}
-	for _, g := range more.Groups {
-		if !slices.Contains(caller.Groups, g) {
-			caller.Groups = append(caller.Groups, g)
-		}
+	caller.Groups = union(caller.Groups, more.Groups)
+	for name, texts := range more.Claims {
+		caller.Claims[name] = union(caller.Claims[name], texts)
 	}
 	if caller.Email == "" {
 		caller.Email = more.Email
 	}
 	return caller, nil
+}
+
+func union(a, b []string) []string {
+	for _, text := range b {
+		if !slices.Contains(a, text) {
+			a = append(a, text)
+		}
+	}
+	return a
 }
 
 type kind bool

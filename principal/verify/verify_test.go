@@ -409,3 +409,40 @@ func TestAnIssuerWithAPrivateAuthorityNeedsItsCertificate(t *testing.T) {
 		t.Errorf("with the authority's certificate: %v", err)
 	}
 }
+
+func TestClaimsThatAreTextsReachPoliciesAndAddressesDoNot(t *testing.T) {
+	p := newIDP(t)
+	v := newVerifier(t, p.issuer())
+	caller, err := v.Verify(t.Context(), p.sign(p.claims().with(claims{
+		"acr": "mfa", "permissions": []string{"payments:decode", "orders:read"}, "level": 7, "address": map[string]any{"city": "x"}, "mixed": []any{"a", 1},
+		"email": "boss@example.com", "email_verified": false,
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := caller.Claims; !slices.Equal(got["acr"], []string{"mfa"}) || !slices.Equal(got["permissions"], []string{"payments:decode", "orders:read"}) {
+		t.Errorf("got %v", got)
+	}
+	for _, name := range []string{"level", "address", "mixed", "email"} {
+		if got, ok := caller.Claims[name]; ok {
+			t.Errorf("%s is passed on: %v", name, got)
+		}
+	}
+}
+
+func TestClaimsOfBothTokensAreJoined(t *testing.T) {
+	p := newIDP(t)
+	v := newVerifier(t, p.issuer())
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+p.sign(p.claims().with(claims{"acr": "pwd", "department": "finance"})))
+	r.Header.Set("Authorization-Extras", p.sign(p.claims().with(claims{"aud": "temporal-ui", "acr": "mfa", "office": "Oslo"})))
+	caller, err := v.Authenticate(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{"acr": {"pwd", "mfa"}, "department": {"finance"}, "office": {"Oslo"}} {
+		if got := caller.Claims[name]; !slices.Equal(got, want) {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
