@@ -10,9 +10,9 @@ type Caller struct {
 	Email   string   // "" unless the issuer says that it is verified
 	Groups  []string // as the issuer names them; means nothing without Issuer
 
-	// Claims of the tokens that are a string or a list of strings, by name, for policies that ask for them; the e-mail
-	// address is in Email alone. Nil where who verified the caller does not pass claims on: then nothing is known of them.
-	// Never logged.
+	// Claims of the tokens by name, as texts, for policies that ask for them. A nil entry is a claim that is there and
+	// cannot be compared: an object, or an e-mail address, which is in Email alone. All nil: who verified the caller does
+	// not pass claims on. Never logged.
 	Claims map[string][]string
 }
 

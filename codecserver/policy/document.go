@@ -180,6 +180,9 @@ func checkWhat(claims map[string][]string, acr, namespaces, workflows, tenants [
 		return &FieldError{"acr", "acr stands among claims, too: keep one of the two"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		if name == "email" {
+			return &FieldError{"claims", "an address counts only if it is verified: use emails, not the claim"}
+		}
 		if name == "" || len(claims[name]) == 0 {
 			return &FieldError{"claims", fmt.Sprintf("claim %q needs a name and at least one value", name)}
 		}

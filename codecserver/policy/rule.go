@@ -54,6 +54,9 @@ func (r *rule) claimsMatch(q *Request) bool {
 		return r.deny
 	}
 	for name, values := range r.claims {
+		if has, there := q.Caller.Claims[name]; there && has == nil && r.deny {
+			continue // it cannot be compared, and what is not known is denied
+		}
 		if !slices.ContainsFunc(values, func(v string) bool { return slices.Contains(q.Caller.Claims[name], v) }) {
 			return false
 		}

@@ -3,6 +3,7 @@ package principal_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -106,6 +107,23 @@ func aStartThatIsNotGenuineFailsAtOnce(t *testing.T, s *stack.Stack) {
 			return w.id, w.startRaw("Child", header, func(r *workflowservice.StartWorkflowExecutionRequest) {
 				r.RetryPolicy = &commonpb.RetryPolicy{MaximumAttempts: 3}
 			})
+		}},
+		"an old start whose first run nobody saw": {propagate.ReasonStale, propagate.Options{StartSkew: 3 * time.Second}, func(_ *testing.T, w *world) (string, string) {
+			header := w.ended("Child")
+			w.works.Stop() // whoever starts a workflow eagerly gets its first task, and may throw it away
+			time.Sleep(4 * time.Second)
+			first := w.startRaw("Child", header, func(r *workflowservice.StartWorkflowExecutionRequest) {
+				r.RetryPolicy = &commonpb.RetryPolicy{MaximumAttempts: 2, InitialInterval: durationpb.New(time.Second)}
+				r.WorkflowRunTimeout = durationpb.New(2 * time.Second)
+			})
+			stack.Eventually(w.t, within, func() error {
+				if now, err := w.raw.DescribeWorkflowExecution(bounded(w.t), w.id, ""); err != nil || now.GetWorkflowExecutionInfo().GetExecution().GetRunId() == first {
+					return fmt.Errorf("the first run goes on: %w", err)
+				}
+				return nil
+			})
+			w.work(w.client)
+			return w.id, ""
 		}},
 		"a start with cron added": {propagate.ReasonCron, propagate.Options{}, func(_ *testing.T, w *world) (string, string) {
 			return w.id, w.startRaw("Child", w.ended("Child"), func(r *workflowservice.StartWorkflowExecutionRequest) { r.CronSchedule = "@every 1s" })

@@ -73,8 +73,8 @@ func (p *Propagator) begins(r Record, info *workflow.Info) error {
 		if follows && !copied {
 			return refuse(ReasonMisplaced, "it is for a first run, and this one continues another")
 		}
-		if r.Message != (Place{}) {
-			name = "" // started by a message: the client's interceptors do not learn the type
+		if r.Message != (Place{}) && r.Place == PlaceOf(KindStart, id, "") {
+			name = "" // update-with-start does not tell the client's interceptors the type
 		}
 		want, fresh = PlaceOf(KindStart, id, name), copied || within(p.options.StartSkew, info.WorkflowStartTime, r.SealedAt)
 	case KindSchedule:
@@ -170,7 +170,8 @@ func (p *Propagator) performer(header *commonpb.Payload, info activity.Info) arr
 		return a.judge(refuse(ReasonMisplaced, "it is for another activity, or for none"))
 	case !standalone && !info.IsLocalActivity && !p.justIssued(r, info.ScheduledTime):
 		return a.judge(refuse(ReasonStale, "its workflow sealed it too long before it was scheduled"))
-	case standalone && info.Attempt <= 1 && !within(p.options.StartSkew, info.ScheduledTime, r.SealedAt):
+	case standalone && !within(p.options.StartSkew, info.ScheduledTime, r.SealedAt):
+		// ScheduledTime is the first one, at every attempt.
 		return a.judge(refuse(ReasonStale, "the activity's start was sealed too long ago"))
 	}
 	return a.judge(p.options.ofTenant(r.Principal))

@@ -69,24 +69,26 @@ func TestWhichRunsAHeaderBegins(t *testing.T) {
 		info   *workflow.Info
 		want   string
 	}{
-		"its own":                   {start, info(asIs), ""},
-		"at the end of the skew":    {of(func(r *Record) { r.SealedAt = morning.Add(-5 * time.Minute) }), info(asIs), ""},
-		"after the skew":            {of(func(r *Record) { r.SealedAt = morning.Add(-5*time.Minute - time.Second) }), info(asIs), ReasonStale},
-		"a clock that is ahead":     {of(func(r *Record) { r.SealedAt = morning.Add(5*time.Minute + time.Second) }), info(asIs), ReasonStale},
-		"a retry, later":            {of(func(r *Record) { r.SealedAt = morning.Add(-time.Hour) }), info(func(i *workflow.Info) { i.Attempt, i.ContinuedExecutionRunID = 2, "before" }), ""},
-		"a cron run, later":         {of(func(r *Record) { r.SealedAt, r.Cron = morning.Add(-time.Hour), true }), info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ""},
-		"cron added":                {start, info(func(i *workflow.Info) { i.CronSchedule = "@daily" }), ReasonCron},
-		"cron added to a later run": {start, info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ReasonCron},
-		"cron taken away":           {of(func(r *Record) { r.Cron = true }), info(asIs), ReasonCron},
-		"another id":                {start, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake-2" }), ReasonMisplaced},
-		"another type":              {start, info(func(i *workflow.Info) { i.WorkflowType.Name = "Other" }), ReasonMisplaced},
-		"a start for a child":       {start, info(parent("payments")), ReasonMisplaced},
-		"with a message":            {of(func(r *Record) { r.Message, r.Place = Place{1}, PlaceOf(KindStart, "intake-1", "") }), info(asIs), ""},
-		"a child":                   {child, info(parent("payments")), ""},
-		"a child from elsewhere":    {child, info(parent("clinic")), ReasonNamespace},
-		"a child from where it may": {child, info(parent("friends")), ""},
-		"a child without a parent":  {child, info(asIs), ReasonMisplaced},
-		"continued":                 {continued, info(func(i *workflow.Info) { i.ContinuedExecutionRunID = "before" }), ""},
+		"its own":                      {start, info(asIs), ""},
+		"at the end of the skew":       {of(func(r *Record) { r.SealedAt = morning.Add(-5 * time.Minute) }), info(asIs), ""},
+		"after the skew":               {of(func(r *Record) { r.SealedAt = morning.Add(-5*time.Minute - time.Second) }), info(asIs), ReasonStale},
+		"a clock that is ahead":        {of(func(r *Record) { r.SealedAt = morning.Add(5*time.Minute + time.Second) }), info(asIs), ReasonStale},
+		"a retry, later":               {of(func(r *Record) { r.SealedAt = morning.Add(-time.Hour) }), info(func(i *workflow.Info) { i.Attempt, i.ContinuedExecutionRunID = 2, "before" }), ""},
+		"a cron run, later":            {of(func(r *Record) { r.SealedAt, r.Cron = morning.Add(-time.Hour), true }), info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ""},
+		"cron added":                   {start, info(func(i *workflow.Info) { i.CronSchedule = "@daily" }), ReasonCron},
+		"cron added to a later run":    {start, info(func(i *workflow.Info) { i.CronSchedule, i.ContinuedExecutionRunID = "@daily", "before" }), ReasonCron},
+		"cron taken away":              {of(func(r *Record) { r.Cron = true }), info(asIs), ReasonCron},
+		"another id":                   {start, info(func(i *workflow.Info) { i.WorkflowExecution.ID = "intake-2" }), ReasonMisplaced},
+		"another type":                 {start, info(func(i *workflow.Info) { i.WorkflowType.Name = "Other" }), ReasonMisplaced},
+		"a start for a child":          {start, info(parent("payments")), ReasonMisplaced},
+		"with a message":               {of(func(r *Record) { r.Message, r.Place = Place{1}, PlaceOf(KindStart, "intake-1", "") }), info(asIs), ""},
+		"with a message, its type":     {of(func(r *Record) { r.Message = Place{1} }), info(asIs), ""},
+		"with a message, another type": {of(func(r *Record) { r.Message = Place{1} }), info(func(i *workflow.Info) { i.WorkflowType.Name = "Other" }), ReasonMisplaced},
+		"a child":                      {child, info(parent("payments")), ""},
+		"a child from elsewhere":       {child, info(parent("clinic")), ReasonNamespace},
+		"a child from where it may":    {child, info(parent("friends")), ""},
+		"a child without a parent":     {child, info(asIs), ReasonMisplaced},
+		"continued":                    {continued, info(func(i *workflow.Info) { i.ContinuedExecutionRunID = "before" }), ""},
 		"continued, long ago": {of(func(r *Record) {
 			r.Kind, r.Place, r.SealedAt = KindContinued, PlaceOf(KindContinued, "intake-1", ""), morning.Add(-time.Hour)
 		}), info(func(i *workflow.Info) { i.ContinuedExecutionRunID = "before" }), ReasonStale},
@@ -178,6 +180,26 @@ func TestAnActivityIsSealedShortlyBeforeItIsScheduled(t *testing.T) {
 		info.ActivityType.Name = "Refund"
 		if a := p.performer(header, info); reason(a.err) != ReasonMisplaced {
 			t.Errorf("another activity: %v", a.err)
+		}
+	}
+}
+
+func TestAStandaloneActivityIsSealedShortlyBeforeItIsFirstScheduledAtEveryAttempt(t *testing.T) {
+	p, err := New(keystest.NewRing(t, "principal/payments"), Options{Scope: "payments"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, err := p.sealer.Seal(Record{Principal: carol(), Kind: KindStandalone, SealedAt: morning, Place: PlaceOf(KindStandalone, "charge-1", "Charge")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for attempt := range int32(3) {
+		info := activity.Info{ActivityID: "charge-1", ActivityType: activity.Type{Name: "Charge"}, Attempt: attempt + 1}
+		for age, want := range map[time.Duration]string{time.Minute: "", time.Hour: ReasonStale} {
+			info.ScheduledTime = morning.Add(age)
+			if a := p.performer(header, info); reason(a.err) != want {
+				t.Errorf("attempt %d, after %s: %v, want %q", attempt+1, age, a.err, want)
+			}
 		}
 	}
 }

@@ -31,6 +31,10 @@ type Options struct {
 	// AllowAnonymousMessages are the names of signals, updates and queries that need no principal, for the Web UI and the
 	// CLI. What they do in a workflow is done for nobody.
 	AllowAnonymousMessages []string
+	// AllowRetriesAfterTimeout are the types of workflows that are run again, by retry policy or cron, also when a run has
+	// timed out and StartSkew is over. No worker may have judged that run, so whoever may start workflows could have an old
+	// start run once more; all other types are refused then.
+	AllowRetriesAfterTimeout []string
 	// Messages says who else may send signals, updates and queries to a workflow.
 	Messages MessagePolicy
 	// Schedules says for whom schedules may run.
@@ -123,6 +127,7 @@ func (o Options) check() (Options, error) {
 		}
 	}
 	o.AllowAnonymousStarts, o.AllowAnonymousMessages = slices.Clone(o.AllowAnonymousStarts), slices.Clone(o.AllowAnonymousMessages)
+	o.AllowRetriesAfterTimeout = slices.Clone(o.AllowRetriesAfterTimeout)
 	o.AcceptParentsFrom = slices.Clone(o.AcceptParentsFrom)
 	o.MaxAge, o.OtherNamespaces = maps.Clone(o.MaxAge), maps.Clone(o.OtherNamespaces)
 	return o, nil

@@ -142,7 +142,7 @@ func (p *Propagator) record(ctx principal.Valuer, now time.Time) (r Record, s Se
 	}
 	r = Record{Principal: who, Kind: h.kind, Cron: h.cron, SealedAt: now, Place: PlaceOf(h.kind, h.target, h.name)}
 	if h.message != "" {
-		r.Place, r.Message = PlaceOf(h.kind, h.target, ""), PlaceOf(KindMessage, h.target, h.message)
+		r.Message = PlaceOf(KindMessage, h.target, h.message)
 	}
 	return r, s, true, nil
 }

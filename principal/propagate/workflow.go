@@ -2,6 +2,7 @@ package propagate
 
 import (
 	"errors"
+	"slices"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
@@ -57,6 +58,9 @@ func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.
 	if start.err == nil && followsStale(ctx) {
 		start = &started{start.judge(refuse(ReasonStale, "the run before this one was refused as stale"))}
 	}
+	if start.err == nil && w.followsUnjudged(ctx, start.record) {
+		start = &started{start.judge(refuse(ReasonStale, "the run before this one timed out, so that maybe nobody judged it: name the type in Options.AllowRetriesAfterTimeout if it may be run again"))}
+	}
 	w.report(ctx, start.arrival, max(start.record.Kind, KindStart), info.WorkflowType.Name)
 	var refused *Error
 	if !errors.As(start.err, &refused) {
@@ -80,6 +84,17 @@ func followsStale(ctx workflow.Context) bool {
 	}
 	var reason string
 	return last.Details(&reason) != nil || reason == ReasonStale
+}
+
+// followsUnjudged: the server copied the header from a run that timed out. It may have done so because no worker was ever
+// given it: an eager start hands the only task to whoever starts the workflow. So the header has to be fresh by itself.
+func (w *workflowInbound) followsUnjudged(ctx workflow.Context, r Record) bool {
+	info := workflow.GetInfo(ctx)
+	if w.p.replayer || info.Attempt <= 1 && info.CronSchedule == "" || slices.Contains(w.p.options.AllowRetriesAfterTimeout, info.WorkflowType.Name) {
+		return false
+	}
+	_, timedOut := workflow.GetLastError(ctx).(*temporal.TimeoutError) //nolint:errorlint // the run's own, and not one of its activities'
+	return timedOut && !within(w.p.options.StartSkew, info.WorkflowStartTime, r.SealedAt)
 }
 
 var errUnwired = errors.New("propagate: the interceptor is there without its context propagator: use signet's plugin, or set both")

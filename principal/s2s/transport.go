@@ -109,6 +109,11 @@ func (t *Transport) signed(req *http.Request) (*http.Request, Token, error) {
 	out.Header = make(http.Header, len(req.Header)+6)
 	maps.Copy(out.Header, req.Header)
 	Strip(out.Header)
+	for name := range out.Header {
+		if strings.EqualFold(name, "Connection") { // it could name ours as headers that the next proxy has to remove
+			delete(out.Header, name)
+		}
+	}
 	token, err := t.credentials.Write(req.Context(), func(name, value string) { out.Header[name] = []string{value} })
 	return out, token, err
 }

@@ -78,6 +78,7 @@ func TestACallSaysWhoCallsAndForWhom(t *testing.T) {
 	req.Header = http.Header{ // what whoever called this service had sent, handed on without care
 		"Authorization": {"Bearer of-the-user"}, "authorization": {"Bearer another"}, "X-Forwarded-User": {"eve"}, "X_forwarded_tenant": {"other"},
 		"X-Forwarded-Assertion": {"old"}, "Accept": {"text/plain"},
+		"Connection": {"X-Forwarded-Issuer"}, "connection": {"X-Forwarded-Tenant"},
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -87,7 +88,7 @@ func TestACallSaysWhoCallsAndForWhom(t *testing.T) {
 	got := d.got[0]
 	for name, want := range map[string]string{
 		"Authorization": "Bearer token-1", "X-Forwarded-User": "ann-17", "X-Forwarded-Issuer": "https://idp", "X-Forwarded-Tenant": "acme",
-		"X-Forwarded-Txn": "t-1", "Accept": "text/plain", "X-Forwarded-Assertion": "", "X_forwarded_tenant": "",
+		"X-Forwarded-Txn": "t-1", "Accept": "text/plain", "X-Forwarded-Assertion": "", "X_forwarded_tenant": "", "Connection": "", "connection": "",
 	} {
 		if values := got.Header[name]; strings.Join(values, "|") != want {
 			t.Errorf("%s is %q, want %q", name, values, want)

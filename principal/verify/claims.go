@@ -100,17 +100,20 @@ func (i *issuer) caller(c *Claims) (*principal.Caller, error) {
 	return &principal.Caller{Issuer: c.Issuer, Subject: c.Subject, Email: i.email(c.all), Groups: groups, Claims: i.texts(c.all)}, nil
 }
 
-// texts are the claims that a policy can compare: those that are a string or a list of strings. An address is not among
-// them, for it counts only if it is verified: it is the caller's Email then.
+// texts are the claims that a policy can compare: strings, lists of them, and numbers and booleans as they are written.
+// Nil stands for what cannot be compared, objects and such; and for an address, which counts only if it is verified: it is
+// the caller's Email then.
 func (i *issuer) texts(claims map[string]json.RawMessage) map[string][]string {
 	texts := make(map[string][]string, len(claims))
 	for name, raw := range claims {
-		if name == "email" || name == i.EmailClaim {
-			continue
+		var list []string
+		if name != "email" && name != i.EmailClaim {
+			list, _ = stringsOf(raw)
+			if len(list) == 0 && !strings.ContainsAny(string(raw[:1]), `{["n`) {
+				list = []string{string(raw)}
+			}
 		}
-		if list, err := stringsOf(raw); err == nil && len(list) > 0 {
-			texts[name] = list
-		}
+		texts[name] = list
 	}
 	return texts
 }
@@ -142,6 +145,8 @@ func stringsOf(raw json.RawMessage) ([]string, error) {
 		return []string{one}, nil
 	}
 	var list []string
-	err := json.Unmarshal(raw, &list)
-	return list, err
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, err
+	}
+	return list, nil
 }

@@ -123,7 +123,10 @@ func (v *Verifier) merge(ctx context.Context, caller *principal.Caller, id strin
 	}
 	caller.Groups = union(caller.Groups, more.Groups)
 	for name, texts := range more.Claims {
-		caller.Claims[name] = union(caller.Claims[name], texts)
+		// How and when somebody logged in is a matter of the token that is used, and not of another one from that session.
+		if _, known := caller.Claims[name]; !known && name != "acr" && name != "amr" && name != "auth_time" {
+			caller.Claims[name] = texts
+		}
 	}
 	if caller.Email == "" {
 		caller.Email = more.Email

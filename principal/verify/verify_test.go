@@ -414,7 +414,7 @@ func TestClaimsThatAreTextsReachPoliciesAndAddressesDoNot(t *testing.T) {
 	p := newIDP(t)
 	v := newVerifier(t, p.issuer())
 	caller, err := v.Verify(t.Context(), p.sign(p.claims().with(claims{
-		"acr": "mfa", "permissions": []string{"payments:decode", "orders:read"}, "level": 7, "address": map[string]any{"city": "x"}, "mixed": []any{"a", 1},
+		"acr": "mfa", "permissions": []string{"payments:decode", "orders:read"}, "level": 7, "contractor": true, "address": map[string]any{"city": "x"}, "mixed": []any{"a", 1},
 		"email": "boss@example.com", "email_verified": false,
 	})))
 	if err != nil {
@@ -423,24 +423,27 @@ func TestClaimsThatAreTextsReachPoliciesAndAddressesDoNot(t *testing.T) {
 	if got := caller.Claims; !slices.Equal(got["acr"], []string{"mfa"}) || !slices.Equal(got["permissions"], []string{"payments:decode", "orders:read"}) {
 		t.Errorf("got %v", got)
 	}
-	for _, name := range []string{"level", "address", "mixed", "email"} {
-		if got, ok := caller.Claims[name]; ok {
-			t.Errorf("%s is passed on: %v", name, got)
+	if got := caller.Claims; !slices.Equal(got["level"], []string{"7"}) || !slices.Equal(got["contractor"], []string{"true"}) {
+		t.Errorf("got %v", got)
+	}
+	for _, name := range []string{"address", "mixed", "email"} {
+		if got, ok := caller.Claims[name]; !ok || got != nil {
+			t.Errorf("%s: %v, %v, and should be there without a value", name, got, ok)
 		}
 	}
 }
 
-func TestClaimsOfBothTokensAreJoined(t *testing.T) {
+func TestAnIDTokenAddsClaimsAndChangesNone(t *testing.T) {
 	p := newIDP(t)
 	v := newVerifier(t, p.issuer())
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+p.sign(p.claims().with(claims{"acr": "pwd", "department": "finance"})))
-	r.Header.Set("Authorization-Extras", p.sign(p.claims().with(claims{"aud": "temporal-ui", "acr": "mfa", "office": "Oslo"})))
+	r.Header.Set("Authorization-Extras", p.sign(p.claims().with(claims{"aud": "temporal-ui", "acr": "mfa", "amr": "otp", "office": "Oslo", "department": "it"})))
 	caller, err := v.Authenticate(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][]string{"acr": {"pwd", "mfa"}, "department": {"finance"}, "office": {"Oslo"}} {
+	for name, want := range map[string][]string{"acr": {"pwd"}, "department": {"finance"}, "office": {"Oslo"}, "amr": nil} {
 		if got := caller.Claims[name]; !slices.Equal(got, want) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
