@@ -12,6 +12,7 @@ import (
 
 	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/internal/loopback"
 	"github.com/signet-temporal/signet/internal/strictyaml"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/principal/verify"
@@ -63,15 +64,10 @@ func (c *loaded) checkListen() error {
 			return fmt.Errorf("tls: loading certificate and key: %w: give two PEM files that belong together", err)
 		}
 		c.certificate = &pair
-	case !isLoopback(host) && !c.InsecureAllowPlaintextHTTP:
+	case !loopback.Is(host) && !c.InsecureAllowPlaintextHTTP:
 		return fmt.Errorf("tls: %s can be reached from other machines: give tls.cert and tls.key, or listen on 127.0.0.1 (insecureAllowPlaintextHTTP: true where something else encrypts)", c.Listen)
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c *loaded) checkIssuers() error {

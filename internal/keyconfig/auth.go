@@ -1,10 +1,8 @@
 package keyconfig
 
 import (
-	"net"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/signet-temporal/signet/keys/vaultstore"
 )
@@ -88,9 +86,4 @@ func (a Auth) vault() vaultstore.Auth {
 		return vaultstore.Auth{TokenFile: a.TokenFile}
 	}
 	return vaultstore.Auth{TokenEnv: tokenEnv}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
 }

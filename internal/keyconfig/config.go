@@ -11,6 +11,9 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"strings"
+
+	"github.com/signet-temporal/signet/internal/loopback"
 )
 
 // Config is the `keys:` section. Exactly one of its members is set:
@@ -153,7 +156,7 @@ func (v *Vault) checkAddress() error {
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" {
 		return fieldErrorf(field, "is not the URL of a Vault server: write it like https://vault.example.com:8200")
 	}
-	if u.Scheme == "http" && !v.InsecureAllowHTTP && !isLoopback(u.Hostname()) {
+	if u.Scheme == "http" && !v.InsecureAllowHTTP && !loopback.Is(strings.ToLower(u.Hostname())) {
 		return fieldErrorf(field, "%s would send the Vault token unencrypted to another machine: use https, or accept that with keys.vault.insecureAllowHTTP", address)
 	}
 	return nil

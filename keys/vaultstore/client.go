@@ -3,13 +3,14 @@ package vaultstore
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/signet-temporal/signet/internal/loopback"
 )
 
 // ClientOptions are the settings of a Vault client that signet's own configuration may give. What is empty comes from
@@ -85,10 +86,7 @@ func checkAddress(address string, allowHTTP bool) error {
 		return nil
 	case u.Scheme != "http" || u.Host == "":
 		return say(nil, "Vault address %q: use https://HOST:PORT", address)
-	case allowHTTP, u.Hostname() == "localhost":
-		return nil
-	}
-	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() {
+	case allowHTTP, loopback.Is(u.Hostname()):
 		return nil
 	}
 	return say(nil, "Vault address %q would send tokens and keys in clear: use https://", address)

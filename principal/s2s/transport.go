@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/signet-temporal/signet/internal/loopback"
 )
 
 // TransportOptions says where a [Transport] may send credentials. Hosts is required; the zero value of every other field
@@ -89,7 +91,7 @@ func (t *Transport) check(req *http.Request) error {
 	}
 	host := plain(req.URL)
 	switch {
-	case req.URL.Scheme != "https" && (req.URL.Scheme != "http" || !t.loopback || !isLoopback(req.URL.Hostname())):
+	case req.URL.Scheme != "https" && (req.URL.Scheme != "http" || !t.loopback || !loopback.Is(req.URL.Hostname())):
 		return refuse(nil, "%.100q is not https: credentials are not sent in clear", req.URL.Scheme+"://"+req.URL.Host)
 	case !t.hosts[host]:
 		return refuse(nil, "host %.100q is not listed in Hosts", req.URL.Host)
@@ -147,11 +149,6 @@ func plain(u *url.URL) string {
 		return host
 	}
 	return net.JoinHostPort(host, port)
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func closeBody(req *http.Request) {

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"github.com/signet-temporal/signet/internal/loopback"
 	"github.com/signet-temporal/signet/principal/verify/internal/jwks"
 )
 
@@ -113,8 +113,7 @@ func isSafe(u *url.URL) bool {
 	if u.Scheme != "http" {
 		return u.Scheme == "https"
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return loopback.Is(u.Hostname())
 }
 
 // issuer is an Issuer whose keys are known, or known where to fetch.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/tink-crypto/tink-go/v2/jwt"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+
+	"github.com/signet-temporal/signet/internal/loopback"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 // cannot be fetched, those of before are used, for an hour.
 func Fetch(at string, rootCAs *x509.CertPool) (Keys, error) {
 	u, err := url.Parse(at)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())) {
 		return nil, errors.New("assertion.Fetch: it needs an https URL, where the forwarding service serves assertion.Handler")
 	}
 	base := http.DefaultTransport.(*http.Transport).Clone()
@@ -39,11 +40,6 @@ func Fetch(at string, rootCAs *x509.CertPool) (Keys, error) {
 		Transport: base, Timeout: fetchTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // published are the keys at a URL.

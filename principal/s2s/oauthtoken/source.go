@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/signet-temporal/signet/internal/loopback"
 	"github.com/signet-temporal/signet/principal/s2s"
 )
 
@@ -48,7 +48,7 @@ func New(o Options) (*Source, error) {
 	switch {
 	case err != nil || at.Host == "" || at.User != nil:
 		return nil, errors.New("oauthtoken.New: Config.TokenURL is not a URL such as https://login.example.com/oauth2/token")
-	case at.Scheme != "https" && (at.Scheme != "http" || !isLoopback(at.Hostname())):
+	case at.Scheme != "https" && (at.Scheme != "http" || !loopback.Is(at.Hostname())):
 		return nil, errors.New("oauthtoken.New: Config.TokenURL must begin with https://: the client's secret goes there")
 	case o.Config.ClientID == "" || o.Config.ClientSecret == "":
 		return nil, errors.New("oauthtoken.New: Config needs ClientID and ClientSecret")
@@ -67,11 +67,6 @@ func New(o Options) (*Source, error) {
 		// A redirect would carry the client's secret to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 type capped struct{ base http.RoundTripper }
