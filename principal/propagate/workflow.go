@@ -55,11 +55,8 @@ func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.
 	if !ok {
 		return nil, temporal.NewNonRetryableApplicationError(errUnwired.Error(), TypeInvalid, nil)
 	}
-	if start.err == nil && followsStale(ctx) {
-		start = &started{start.judge(refuse(ReasonStale, "the run before this one was refused as stale"))}
-	}
-	if start.err == nil && w.followsUnjudged(ctx, start.record) {
-		start = &started{start.judge(refuse(ReasonStale, "the run before this one timed out, so that maybe nobody judged it: name the type in Options.AllowRetriesAfterTimeout if it may be run again"))}
+	if start.err == nil {
+		start = &started{start.judge(w.follows(ctx, start.record))}
 	}
 	w.report(ctx, start.arrival, max(start.record.Kind, KindStart), info.WorkflowType.Name)
 	var refused *Error
@@ -73,28 +70,27 @@ func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.
 	return nil, failure(refused, true)
 }
 
-// followsStale: cron goes on after a run that was refused, with the same header and no longer as a first run.
-func followsStale(ctx workflow.Context) bool {
-	if workflow.GetInfo(ctx).CronSchedule == "" {
-		return false
-	}
-	last, ok := workflow.GetLastError(ctx).(*temporal.ApplicationError) //nolint:errorlint // the run's own, and not one of its activities'
-	if !ok || last.Type() != TypeInvalid {
-		return false
-	}
-	var reason string
-	return last.Details(&reason) != nil || reason == ReasonStale
-}
-
-// followsUnjudged: the server copied the header from a run that timed out. It may have done so because no worker was ever
-// given it: an eager start hands the only task to whoever starts the workflow. So the header has to be fresh by itself.
-func (w *workflowInbound) followsUnjudged(ctx workflow.Context, r Record) bool {
+// follows judges a run by how the run before it ended, from which the server copied the header.
+//
+// Cron goes on after a run that was refused, with the same header and no longer as a first run. And a run may have timed
+// out because no worker was ever given it: an eager start hands the only task to whoever starts the workflow. After that
+// the header has to be fresh by itself.
+func (w *workflowInbound) follows(ctx workflow.Context, r Record) error {
 	info := workflow.GetInfo(ctx)
-	if w.p.replayer || info.Attempt <= 1 && info.CronSchedule == "" || slices.Contains(w.p.options.AllowRetriesAfterTimeout, info.WorkflowType.Name) {
-		return false
+	switch last := workflow.GetLastError(ctx).(type) { //nolint:errorlint // the run's own, and not one of its activities'
+	case *temporal.ApplicationError:
+		var reason string
+		if info.CronSchedule != "" && last.Type() == TypeInvalid && (last.Details(&reason) != nil || reason == ReasonStale) {
+			return refuse(ReasonStale, "the run before this one was refused as stale")
+		}
+	case *temporal.TimeoutError:
+		copied := info.Attempt > 1 || info.CronSchedule != ""
+		if copied && !w.p.replayer && !within(w.p.options.StartSkew, info.WorkflowStartTime, r.SealedAt) &&
+			!slices.Contains(w.p.options.AllowRetriesAfterTimeout, info.WorkflowType.Name) {
+			return refuse(ReasonStale, "the run before this one timed out, so that maybe nobody judged it: name the type in Options.AllowRetriesAfterTimeout if it may be run again")
+		}
 	}
-	_, timedOut := workflow.GetLastError(ctx).(*temporal.TimeoutError) //nolint:errorlint // the run's own, and not one of its activities'
-	return timedOut && !within(w.p.options.StartSkew, info.WorkflowStartTime, r.SealedAt)
+	return nil
 }
 
 var errUnwired = errors.New("propagate: the interceptor is there without its context propagator: use signet's plugin, or set both")
