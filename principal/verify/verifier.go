@@ -121,7 +121,11 @@ func (v *Verifier) merge(ctx context.Context, caller *principal.Caller, id strin
 	if more.Issuer != caller.Issuer || more.Subject != caller.Subject {
 		return nil, refuse(TokenMismatch, "Authorization and Authorization-Extras name different callers")
 	}
-	caller.Groups = union(caller.Groups, more.Groups)
+	for _, g := range more.Groups {
+		if !slices.Contains(caller.Groups, g) {
+			caller.Groups = append(caller.Groups, g)
+		}
+	}
 	for name, texts := range more.Claims {
 		// How and when somebody logged in is a matter of the token that is used, and not of another one from that session.
 		if _, known := caller.Claims[name]; !known && name != "acr" && name != "amr" && name != "auth_time" {
@@ -132,15 +136,6 @@ func (v *Verifier) merge(ctx context.Context, caller *principal.Caller, id strin
 		caller.Email = more.Email
 	}
 	return caller, nil
-}
-
-func union(a, b []string) []string {
-	for _, text := range b {
-		if !slices.Contains(a, text) {
-			a = append(a, text)
-		}
-	}
-	return a
 }
 
 type kind bool
