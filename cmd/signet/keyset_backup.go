@@ -112,12 +112,9 @@ func (c *backupCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	}
 	b, result := backup{Format: 1, Created: a.now().UTC()}, backedUp{File: c.File, Keysets: []backedKeyset{}}
 	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
-		names := c.Names
-		if len(names) == 0 {
-			var err error
-			if names, err = s.Store.List(ctx); err != nil {
-				return err
-			}
+		names, err := chosen(ctx, s, c.Names)
+		if err != nil {
+			return err
 		}
 		for _, name := range names {
 			k, _, err := s.Store.Fetch(ctx, name)

@@ -21,11 +21,9 @@ func (at *keysetCmd) each(a *app, parsed *kong.Context, names []string, do func(
 	result, failed, place := changes{Keysets: []change{}}, 0, ""
 	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
 		place = s.String()
-		if len(names) == 0 {
-			var err error
-			if names, err = s.Store.List(ctx); err != nil {
-				return err
-			}
+		names, err := chosen(ctx, s, names)
+		if err != nil {
+			return err
 		}
 		for _, name := range names {
 			r, err := do(ctx, s, name)

@@ -79,12 +79,9 @@ func (c *statusCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	result, place := status{Keysets: []keysetInfo{}}, ""
 	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
 		place = s.String()
-		names := c.Names
-		if len(names) == 0 {
-			var err error
-			if names, err = s.Store.List(ctx); err != nil {
-				return err
-			}
+		names, err := chosen(ctx, s, c.Names)
+		if err != nil {
+			return err
 		}
 		for _, name := range names {
 			k, _, err := s.Store.Fetch(ctx, name)

@@ -31,6 +31,14 @@ func (f storeFlags) withStore(a *app, parsed *kong.Context, mayCreate bool, do f
 	return err
 }
 
+// chosen are the keysets that were named or, where none was, all there are.
+func chosen(ctx context.Context, s *keyconfig.Opened, names []string) ([]string, error) {
+	if len(names) > 0 {
+		return names, nil
+	}
+	return s.Store.List(ctx)
+}
+
 func openAnd(ctx context.Context, config keyconfig.Config, mayCreate bool, do func(context.Context, *keyconfig.Opened) error) error {
 	open := config.Open
 	if mayCreate {

@@ -60,10 +60,8 @@ func (c *verifyCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			if fetch = b.fetch; len(names) == 0 {
 				names = b.names()
 			}
-		} else if len(names) == 0 {
-			if names, err = s.Store.List(ctx); err != nil {
-				return err
-			}
+		} else if names, err = chosen(ctx, s, names); err != nil {
+			return err
 		}
 		for _, name := range names {
 			k, _, err := fetch(ctx, name)
