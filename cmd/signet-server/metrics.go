@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -134,8 +135,8 @@ func (a *auditing) count(r *audit.Record) {
 // measure counts requests.
 func (m *metrics) measure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, status := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK}
-		next.ServeHTTP(status, r)
+		began, watched := time.Now(), &watchedWriter{ResponseWriter: w}
+		next.ServeHTTP(watched, r)
 		action := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
 		if action != string(policy.Decode) && action != string(policy.Encode) {
 			action = "other"
@@ -143,23 +144,10 @@ func (m *metrics) measure(next http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			action = "preflight"
 		}
-		m.requests.WithLabelValues(action, strconv.Itoa(status.code)).Inc()
+		m.requests.WithLabelValues(action, strconv.Itoa(cmp.Or(watched.status, http.StatusOK))).Inc()
 		m.duration.WithLabelValues(action).Observe(time.Since(began).Seconds())
 	})
 }
-
-type statusWriter struct {
-	http.ResponseWriter
-	code int
-}
-
-func (w *statusWriter) WriteHeader(code int) {
-	w.code = code
-	w.ResponseWriter.WriteHeader(code)
-}
-
-// Unwrap is for [http.ResponseController].
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (m *metrics) handler() http.Handler {
 	mux := http.NewServeMux()

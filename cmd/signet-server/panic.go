@@ -21,7 +21,7 @@ func (f *front) serveCodec(w http.ResponseWriter, r *http.Request) {
 		}
 		id := w.Header().Get("X-Request-Id")
 		f.log.ErrorContext(r.Context(), "panic", "request", id, "kind", fmt.Sprintf("%T", v), "at", places())
-		if watched.begun {
+		if watched.status != 0 {
 			panic(http.ErrAbortHandler)
 		}
 		writeJSON(w, http.StatusInternalServerError, map[string]string{"error": "internal", "requestId": id})
@@ -44,19 +44,21 @@ func places() []string {
 	}
 }
 
-// watchedWriter knows whether the answer has begun.
+// watchedWriter knows whether the answer has begun, and with which status.
 type watchedWriter struct {
 	http.ResponseWriter
-	begun bool
+	status int // 0 until it has begun
 }
 
 func (w *watchedWriter) WriteHeader(status int) {
-	w.begun = true
+	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *watchedWriter) Write(p []byte) (int, error) {
-	w.begun = true
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
 	return w.ResponseWriter.Write(p)
 }
 
