@@ -62,10 +62,7 @@ func (d *demo) serve(what string, handler http.Handler) (string, error) {
 
 // admit logs alice in at the front desk and has her admit the patient.
 func (d *demo) admit(ctx context.Context) (runID string, err error) {
-	tokens, err := parts.Login(ctx, parts.LoginRequest{
-		Issuer: d.issuer, ClientID: uiClientID, ClientSecret: uiSecret, RedirectURI: d.uiURL() + parts.UICallback,
-		Username: d.alice.name, Password: d.alice.password, Audience: deskAudience,
-	})
+	tokens, err := d.tokens(ctx, d.alice, deskAudience)
 	if err != nil {
 		return "", err
 	}

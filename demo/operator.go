@@ -26,10 +26,7 @@ func (d *demo) logIn(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, o := range []*operator{d.alice, d.bob} {
-		tokens, err := parts.Login(ctx, parts.LoginRequest{
-			Issuer: d.issuer, ClientID: uiClientID, ClientSecret: uiSecret, RedirectURI: d.uiURL() + parts.UICallback,
-			Username: o.name, Password: o.password, Audience: codecAudience,
-		})
+		tokens, err := d.tokens(ctx, o, codecAudience)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", o.name, err)
 		}
@@ -46,6 +43,14 @@ func (d *demo) logIn(ctx context.Context) (string, error) {
 		})
 	}
 	return "at " + d.issuer, nil
+}
+
+// tokens are what the Web UI would get for this person, for a service called audience.
+func (d *demo) tokens(ctx context.Context, o *operator, audience string) (parts.Tokens, error) {
+	return parts.Login(ctx, parts.LoginRequest{
+		Issuer: d.issuer, ClientID: uiClientID, ClientSecret: uiSecret, RedirectURI: d.uiURL() + parts.UICallback,
+		Username: o.name, Password: o.password, Audience: audience,
+	})
 }
 
 // sees returns what signet-server answers this person for the payloads.
