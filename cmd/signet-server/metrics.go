@@ -64,7 +64,7 @@ func (m *metrics) watch(l *live, a *audit.Log) {
 		return 0
 	})
 	gauge("signet_server_audit_seq", "Number of the last audit record.", func() float64 { return float64(a.Head().Seq) })
-	m.registry.MustRegister(keysetAges{l})
+	m.registry.MustRegister(keysetAges{l}, issuerAges{l})
 }
 
 // keysetAges is read from the ring, so that keysets come and go with the configuration.
@@ -79,6 +79,23 @@ func (keysetAges) Describe(to chan<- *prometheus.Desc) { to <- keysetAge }
 func (k keysetAges) Collect(to chan<- prometheus.Metric) {
 	for _, s := range k.live.Status() {
 		to <- prometheus.MustNewConstMetric(keysetAge, prometheus.GaugeValue, time.Since(s.Fresh).Seconds(), s.Name)
+	}
+}
+
+// issuerAges is read from the verifier in use. An issuer that no token has needed yet has no age.
+type issuerAges struct{ live *live }
+
+var issuerAge = prometheus.NewDesc("signet_server_issuer_keys_age_seconds", "Time since the keys of an issuer of tokens were last fetched.", []string{"issuer"}, nil)
+
+// Describe implements [prometheus.Collector].
+func (issuerAges) Describe(to chan<- *prometheus.Desc) { to <- issuerAge }
+
+// Collect implements [prometheus.Collector].
+func (i issuerAges) Collect(to chan<- prometheus.Metric) {
+	for _, s := range i.live.issuers() {
+		if !s.Fetched.IsZero() {
+			to <- prometheus.MustNewConstMetric(issuerAge, prometheus.GaugeValue, time.Since(s.Fetched).Seconds(), s.Issuer)
+		}
 	}
 }
 

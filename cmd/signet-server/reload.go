@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/principal/verify"
 )
 
 // watchEvery is how often the files are looked at. A change counts when it has stayed for one such time, so that a
@@ -43,6 +44,9 @@ func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Status is that of the keys in use.
 func (l *live) Status() []keys.KeysetStatus { return l.now.Load().keys.Status() }
+
+// issuers says how it stands with the keys of the issuers in use.
+func (l *live) issuers() []verify.IssuerStatus { return l.now.Load().verifier.Status() }
 
 func (l *live) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return l.now.Load().config.certificate, nil

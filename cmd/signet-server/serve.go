@@ -16,6 +16,7 @@ import (
 
 	"github.com/signet-temporal/signet/codecserver/audit"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/principal/verify"
 )
 
 // Timeouts of the server. A page of the Web UI sends 200 small requests; the largest request is 16 MiB.
@@ -54,7 +55,7 @@ func serve(ctx context.Context, l *live, log *slog.Logger) error {
 func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logger) error {
 	c := l.now.Load().config
 	l.now.Load().metrics.watch(l, l.now.Load().audit)
-	front := &front{codec: l.now.Load().metrics.measure(l), ring: l, audit: l.now.Load().audit, stale: &l.stale, log: log}
+	front := &front{codec: l.now.Load().metrics.measure(l), ring: l, issuers: l.issuers, audit: l.now.Load().audit, stale: &l.stale, log: log}
 	server := &http.Server{
 		Handler:           front,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -108,6 +109,7 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 type front struct {
 	codec    http.Handler
 	ring     interface{ Status() []keys.KeysetStatus }
+	issuers  func() []verify.IssuerStatus
 	audit    *audit.Log
 	log      *slog.Logger
 	stale    *atomic.Bool // nil: never
@@ -138,6 +140,12 @@ type readiness struct {
 	// OldestRefreshSeconds is the time since the least fresh keyset was read. Keys stay in use through an outage of the
 	// key store, so its growth is an alarm and not a reason to send requests elsewhere.
 	OldestRefreshSeconds int `json:"oldestRefreshSeconds"`
+	// OldestIssuerKeysSeconds is the time since the least fresh keys of an issuer were fetched, of those that a token has
+	// needed. An hour and more means that it cannot be reached.
+	OldestIssuerKeysSeconds int `json:"oldestIssuerKeysSeconds"`
+	// IssuersAway counts issuers whose keys have been too old for too long: nobody whom they vouch for gets in. Another
+	// replica is no better off, so it is an alarm as well.
+	IssuersAway int `json:"issuersAway,omitempty"`
 }
 
 func (f *front) ready(w http.ResponseWriter, r *http.Request) {
@@ -149,6 +157,16 @@ func (f *front) ready(w http.ResponseWriter, r *http.Request) {
 	for _, k := range f.ring.Status() {
 		state.Keysets++
 		state.OldestRefreshSeconds = max(state.OldestRefreshSeconds, int(time.Since(k.Fresh).Seconds()))
+	}
+	now := time.Now()
+	for _, i := range f.issuers() {
+		if i.Fetched.IsZero() {
+			continue
+		}
+		state.OldestIssuerKeysSeconds = max(state.OldestIssuerKeysSeconds, int(now.Sub(i.Fetched).Seconds()))
+		if i.Error != "" && now.After(i.Usable) {
+			state.IssuersAway++
+		}
 	}
 	state.Ready = state.Audit && !state.Stopping
 	status := http.StatusOK

@@ -16,6 +16,7 @@ import (
 
 	"github.com/signet-temporal/signet/codecserver/audit"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/principal/verify"
 )
 
 type status []keys.KeysetStatus
@@ -44,9 +45,19 @@ func TestReadinessFollowsTheAuditLogAndTheStopAndReportsTheKeys(t *testing.T) {
 	}
 	defer log.Close()
 	now := time.Now()
-	f := &front{ring: status{{Fresh: now.Add(-time.Minute)}, {Fresh: now.Add(-time.Hour), Error: "store is away"}}, audit: log, log: slog.New(slog.DiscardHandler)}
+	issuers := func() []verify.IssuerStatus {
+		return []verify.IssuerStatus{
+			{Issuer: "never needed"},
+			{Issuer: "away for a while", Fetched: now.Add(-90 * time.Minute), Usable: now.Add(time.Minute), Error: "503"},
+			{Issuer: "away for long", Fetched: now.Add(-3 * time.Hour), Usable: now.Add(-time.Hour), Error: "503"},
+			{Issuer: "not needed for long", Fetched: now.Add(-2 * time.Hour), Usable: now.Add(-time.Hour)},
+		}
+	}
+	f := &front{ring: status{{Fresh: now.Add(-time.Minute)}, {Fresh: now.Add(-time.Hour), Error: "store is away"}}, issuers: issuers, audit: log, log: slog.New(slog.DiscardHandler)}
 	if code, got := readyz(t, f); code != http.StatusOK || !got.Ready || !got.Audit || got.Keysets != 2 || got.OldestRefreshSeconds < 3599 || got.OldestRefreshSeconds > 3660 {
 		t.Errorf("with everything in order: %d %+v; an old refresh is no reason to stop decoding", code, got)
+	} else if got.IssuersAway != 1 || got.OldestIssuerKeysSeconds < 3*3600 || got.OldestIssuerKeysSeconds > 3*3600+60 {
+		t.Errorf("issuers: %+v", got)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)

@@ -119,7 +119,7 @@ func isSafe(u *url.URL) bool {
 // issuer is an Issuer whose keys are known, or known where to fetch.
 type issuer struct {
 	Issuer
-	keys oidc.KeySet
+	keys *jwks.Set
 }
 
 func (i Issuer) connect(ctx context.Context) (*issuer, error) {

@@ -43,6 +43,7 @@ type Set struct {
 
 	mu       sync.Mutex
 	keys     []jose.JSONWebKey
+	fetched  time.Time            // when keys were asked for
 	renewAt  time.Time            // four fifths of the life of keys; zero before the first fetch
 	expires  time.Time            // its end
 	next     time.Time            // no fetch before this
@@ -128,7 +129,7 @@ func (s *Set) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 		return keys, nil
 	}
 	// A request that is over before the fetch is does not get by with old keys.
-	if err := s.fetched(ctx); err != nil && (!isUsable || ctx.Err() != nil) {
+	if err := s.wait(ctx); err != nil && (!isUsable || ctx.Err() != nil) {
 		return nil, &FetchError{err}
 	}
 	s.mu.Lock()
@@ -150,7 +151,7 @@ func (s *Set) newer(ctx context.Context, keyID string) ([]jose.JSONWebKey, error
 	case err != nil:
 		s.start() // and nobody waits for it, as in current
 	default:
-		err = s.fetched(ctx)
+		err = s.wait(ctx)
 	}
 	if err != nil {
 		return nil, &FetchError{err}
@@ -176,8 +177,8 @@ func (s *Set) remember(keyID string) {
 	}
 }
 
-// fetched waits for a fetch, or for ctx.
-func (s *Set) fetched(ctx context.Context) error {
+// wait waits for a fetch, or for ctx.
+func (s *Set) wait(ctx context.Context) error {
 	select {
 	case r := <-s.start():
 		return r.Err
@@ -210,7 +211,7 @@ func (s *Set) fetchIfDue() error {
 		s.failures++
 		return err
 	}
-	s.keys, s.failures = keys, 0
+	s.keys, s.fetched, s.failures = keys, start, 0
 	s.renewAt, s.expires = start.Add(life*4/5-rand.N(life/20)), start.Add(life)
 	s.next = time.Now().Add(jitter(apart))
 	return nil

@@ -141,6 +141,28 @@ func wantApart(t testing.TB, fetches []time.Time) {
 	}
 }
 
+func TestTheStatusSaysHowOldTheKeysAreAndHowLongTheyLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, published := newKey(t, "k1")
+		s := &site{keys: []jose.JSONWebKey{published}, cacheControl: "max-age=600"}
+		set, token := s.set(), sign(t, key, "k1")
+		if got := set.Status(); got != (Status{}) {
+			t.Errorf("before the first fetch: %+v", got)
+		}
+		want(t, "at first", set, token, "ok")
+		start := time.Now()
+		if got := set.Status(); !got.Fetched.Equal(start) || !got.Usable.Equal(start.Add(10*time.Minute+maxStale)) || got.Err != nil {
+			t.Errorf("after the first fetch: %+v", got)
+		}
+		s.setAway(true)
+		time.Sleep(20 * time.Minute)
+		want(t, "while the issuer is away", set, token, "ok")
+		if got := set.Status(); !got.Fetched.Equal(start) || got.Err == nil || !got.Usable.Equal(start.Add(10*time.Minute+maxStale)) {
+			t.Errorf("while the issuer is away: %+v", got)
+		}
+	})
+}
+
 func TestAFloodOfUnknownKeyIDsFetchesTwiceAMinuteAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key, published := newKey(t, "k1")
