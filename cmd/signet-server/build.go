@@ -24,6 +24,7 @@ type built struct {
 	verifier *verify.Verifier
 	keys     *heldKeys
 	metrics  *metrics
+	traces   *traces
 }
 
 // heldKeys is a ring, and the store behind it.
@@ -45,18 +46,21 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	b, err := (&built{config: &loaded{}, audit: l, metrics: newMetrics()}).rebuild(ctx, c, log)
-	if err != nil {
-		_ = l.Close() // nothing was written
-		return nil, err
+	t, err := openTraces(ctx, c.Traces, log)
+	if err == nil {
+		var b *built
+		if b, err = (&built{config: &loaded{}, audit: l, metrics: newMetrics(), traces: t}).rebuild(ctx, c, log); err == nil {
+			return b, nil
+		}
 	}
-	return b, nil
+	_ = l.Close() // nothing was written
+	return nil, err
 }
 
-// rebuild wires what c says, and takes along of b what c has not changed: keys and issuers where they can be, audit log
-// and metrics always. On an error b is as it was.
+// rebuild wires what c says, and takes along of b what c has not changed: keys and issuers where they can be, audit log,
+// metrics and traces always. On an error b is as it was.
 func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *built, err error) {
-	next := &built{config: c, audit: b.audit, verifier: b.verifier, keys: b.keys, metrics: b.metrics}
+	next := &built{config: c, audit: b.audit, verifier: b.verifier, keys: b.keys, metrics: b.metrics, traces: b.traces}
 	if next.verifier == nil || !sameIssuers(c.issuers, b.config.issuers) {
 		if next.verifier, err = verify.New(ctx, c.issuers...); err != nil {
 			return nil, err
@@ -92,9 +96,9 @@ func (b *built) wire(log *slog.Logger) (http.Handler, error) {
 	}
 	return codecserver.New(codecserver.Config{
 		Namespaces:    namespaces,
-		Authenticator: b.verifier,
+		Authenticator: b.traces.authenticator(b.verifier),
 		Policy:        c.rules,
-		Audit:         b.metrics.audit(b.audit, c.Namespaces),
+		Audit:         b.traces.audit(b.metrics.audit(b.audit, c.Namespaces)),
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},
 		Mode:          c.mode,
 		Contact:       c.Contact,
@@ -112,6 +116,7 @@ func (l limitsConfig) limits() codecserver.Limits {
 
 func (b *built) close(log *slog.Logger) {
 	b.keys.close()
+	b.traces.flush(log)
 	_ = b.audit.Close() // every record is fsynced already
 	if b.config.Audit.File != "" {
 		logHead(log, "closed", b.config.Audit.File, b.audit.Head())

@@ -62,12 +62,32 @@ type config struct {
 	Limits limitsConfig `yaml:"limits"`
 	// Metrics is where Prometheus finds them. Default: nowhere.
 	Metrics metricsConfig `yaml:"metrics"`
+	// Traces is where OpenTelemetry spans go. Default: nowhere.
+	Traces tracesConfig `yaml:"traces"`
 }
 
 // metricsConfig is an address of its own, so that the metrics need no login and the codec protocol's address does not
 // show them. They name namespaces, keysets and rules, and no caller.
 type metricsConfig struct {
 	Listen string `yaml:"listen"` // address and port of http://…/metrics, such as 127.0.0.1:9464
+}
+
+// tracesConfig names a collector that speaks OTLP over HTTP. Spans hold actions, statuses, counts and request ids, and
+// neither callers nor payloads. OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_CERTIFICATE and OTEL_RESOURCE_ATTRIBUTES
+// count, too.
+type tracesConfig struct {
+	// Endpoint is the collector's address, such as https://collector.example.com:4318; http:// is for loopback addresses
+	// alone, where a collector runs beside each server.
+	Endpoint string `yaml:"endpoint"`
+	// Sample is which fraction of the requests is traced, more than 0 and at most 1. Default: 1.
+	Sample *float64 `yaml:"sample"`
+}
+
+func (c tracesConfig) fraction() float64 {
+	if c.Sample == nil {
+		return 1
+	}
+	return *c.Sample
 }
 
 // tlsConfig names PEM files. Both or none are given. TLS 1.2 is the oldest version that is spoken.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"time"
@@ -208,6 +209,9 @@ func (c *loaded) checkRest() error {
 			return fmt.Errorf("metrics.listen: %q is not an address and port of its own, such as 127.0.0.1:9464", c.Metrics.Listen)
 		}
 	}
+	if err := c.Traces.check(); err != nil {
+		return err
+	}
 	switch {
 	case c.Audit.File == "" && !c.Audit.Stdout:
 		return errors.New("audit: audit.file or audit.stdout is required: without a record nothing is decoded")
@@ -232,6 +236,25 @@ func (c *loaded) checkRest() error {
 	}
 	if i, err := codecserver.CheckOrigins(c.CORS.Origins); err != nil {
 		return fmt.Errorf("cors.origins[%d]: %w", i, err)
+	}
+	return nil
+}
+
+func (c tracesConfig) check() error {
+	if c.Endpoint == "" && c.Sample != nil {
+		return errors.New("traces.endpoint: the collector's address is required beside traces.sample")
+	}
+	if c.Endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(c.Endpoint)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("traces.endpoint: %q is not a plain URL such as https://collector.example.com:4318", c.Endpoint)
+	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
+		return fmt.Errorf("traces.endpoint: %q must begin with https:// (http:// is for loopback addresses alone)", c.Endpoint)
+	case c.fraction() <= 0 || c.fraction() > 1:
+		return errors.New("traces.sample: it must be more than 0 and at most 1")
 	}
 	return nil
 }

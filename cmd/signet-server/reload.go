@@ -84,6 +84,8 @@ func (c *loaded) canReplace(old *loaded) error {
 		return errors.New("tls: turning it on or off: " + restart)
 	case c.Metrics != old.Metrics:
 		return errors.New("metrics: " + restart)
+	case c.Traces.Endpoint != old.Traces.Endpoint || c.Traces.fraction() != old.Traces.fraction():
+		return errors.New("traces: " + restart)
 	case c.Audit != old.Audit:
 		return errors.New("audit: " + restart)
 	}

@@ -55,7 +55,7 @@ func serve(ctx context.Context, l *live, log *slog.Logger) error {
 func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logger) error {
 	c := l.now.Load().config
 	l.now.Load().metrics.watch(l, l.now.Load().audit)
-	front := &front{codec: l.now.Load().metrics.measure(l), ring: l, issuers: l.issuers, audit: l.now.Load().audit, stale: &l.stale, log: log}
+	front := &front{codec: l.now.Load().metrics.measure(l.now.Load().traces.requests(l)), ring: l, issuers: l.issuers, audit: l.now.Load().audit, stale: &l.stale, log: log}
 	server := &http.Server{
 		Handler:           front,
 		ReadHeaderTimeout: readHeaderTimeout,
