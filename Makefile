@@ -1,5 +1,5 @@
 # README.md says what each target is for. The logic is in Go and in tools/*.sh.
-MODULES = . principal/s2s/spiffe tools/parts tools/testoidc demo e2e e2e/legacytink
+MODULES = . principal/s2s/spiffe tools/parts tools/testoidc deploy demo e2e e2e/legacytink
 TOOL    = go tool -modfile=tools/go.mod
 
 .PHONY: demo test unit parts check bench fuzz vuln

@@ -1,0 +1,191 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/promqltest"
+)
+
+func alerts(t *testing.T) map[string]rulefmt.Rule {
+	t.Helper()
+	groups, errs := rulefmt.ParseFile(filepath.Join(chartDir, "files", "alerts.yaml"), false, model.UTF8Validation, parser.NewParser(parser.Options{}), nil)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	all := map[string]rulefmt.Rule{}
+	for _, rule := range groups.Groups[0].Rules {
+		all[rule.Alert] = rule
+	}
+	return all
+}
+
+// exported are the metrics that docs/codec-server.md lists; a test there compares them with the server's.
+func exported(t *testing.T) []string {
+	t.Helper()
+	page, err := os.ReadFile("../docs/codec-server.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range regexp.MustCompile("\\| `(signet_server_[a-z_]+)` \\| ([a-z]+)").FindAllStringSubmatch(string(page), -1) {
+		if m[2] == "histogram" {
+			names = append(names, m[1]+"_bucket")
+		} else {
+			names = append(names, m[1])
+		}
+	}
+	if len(names) < 10 {
+		t.Fatalf("only %q found", names)
+	}
+	return append(names, "process_cpu_seconds_total", "process_resident_memory_bytes")
+}
+
+// checkMetrics: an expression names only metrics that there are.
+func checkMetrics(t *testing.T, where, expr string) {
+	t.Helper()
+	known := exported(t)
+	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	if err != nil {
+		t.Errorf("%s: %v", where, err)
+		return
+	}
+	for _, selectors := range parser.ExtractSelectors(parsed) {
+		for _, m := range selectors {
+			if m.Name == model.MetricNameLabel && !slices.Contains(known, m.Value) {
+				t.Errorf("%s: there is no metric %s", where, m.Value)
+			}
+		}
+	}
+}
+
+func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
+	page, err := os.ReadFile("../docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, rule := range alerts(t) {
+		checkMetrics(t, name, rule.Expr)
+		if rule.Annotations["summary"] == "" || rule.Labels["severity"] == "" {
+			t.Errorf("%s says nothing", name)
+		}
+		if !strings.Contains(string(page), "| `"+name+"` |") {
+			t.Errorf("docs/deploy.md does not say what to do at %s", name)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(chartDir, "files", "dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(data, &dashboard); err != nil || len(dashboard.Panels) < 10 {
+		t.Fatalf("%d panels, %v", len(dashboard.Panels), err)
+	}
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			checkMetrics(t, p.Title, strings.ReplaceAll(target.Expr, "$job", "codec"))
+		}
+	}
+}
+
+// TestAlertsFireWhenTheyShould evaluates each alert over an hour of samples, one a minute, with what Prometheus evaluates.
+func TestAlertsFireWhenTheyShould(t *testing.T) {
+	const healthy = `load 1m
+  signet_server_config_stale{job="codec",instance="a"} 0x60
+  signet_server_audit_failures_total{job="codec",instance="a"} 0x60
+  signet_server_requests_total{job="codec",instance="a",action="decode",code="200"} 0+600x60
+  signet_server_payloads_total{job="codec",instance="a",namespace="payments",action="decode",decision="allow",reason=""} 0+600x60
+  signet_server_strangers_total{job="codec",instance="a",reason="expired-token"} 0+60x60
+  signet_server_keyset_refresh_age_seconds{job="codec",instance="a",keyset="ns/payments"} 30x60
+  signet_server_issuer_keys_age_seconds{job="codec",instance="a",issuer="https://login.example.com"} 600x60
+  signet_server_request_duration_seconds_bucket{job="codec",instance="a",action="decode",le="0.005"} 0+600x60
+  signet_server_request_duration_seconds_bucket{job="codec",instance="a",action="decode",le="1"} 0+600x60
+  signet_server_request_duration_seconds_bucket{job="codec",instance="a",action="decode",le="+Inf"} 0+600x60
+`
+	rules := alerts(t)
+	for name := range rules {
+		want := 0
+		if got := evaluate(t, healthy, rules[name].Expr); got != want {
+			t.Errorf("%s fires for a server that is well", name)
+		}
+	}
+	tried := map[string]bool{}
+	for _, c := range []struct{ alert, replace, samples string }{
+		{"SignetServerAbsent", "signet_server_config_stale", `_x60`},
+		{"SignetConfigurationStale", "signet_server_config_stale", `0x30 1x30`},
+		{"SignetAuditCannotBeWritten", "signet_server_audit_failures_total", `0x57 1x3`},
+		{"SignetServerErrors", `signet_server_requests_total{job="codec",instance="a",action="decode",code="503"}`, `0+60x60`},
+		{"SignetBreakGlass", `signet_server_break_glass_total{job="codec",instance="a",rule="emergency"}`, `_x54 1x6`},
+		{"SignetBreakGlass", `signet_server_break_glass_total{job="codec",instance="a",rule="emergency"}`, `4x54 5x6`},
+		{"SignetPayloadsNotAuthentic", `signet_server_payloads_total{job="codec",instance="a",namespace="payments",action="decode",decision="unreadable",reason="not-authentic"}`, `_x54 1x6`},
+		{"SignetForeignTokens", `signet_server_strangers_total{job="codec",instance="a",reason="bad-signature"}`, `0+60x60`},
+		{"SignetKeysetStale", "signet_server_keyset_refresh_age_seconds", `0+60x60`},
+		{"SignetIssuerAway", "signet_server_issuer_keys_age_seconds", `3000+60x60`},
+		{"SignetSlow", `signet_server_request_duration_seconds_bucket{job="codec",instance="a",action="decode",le="0.005"}`, `0+300x60`},
+	} {
+		tried[c.alert] = true
+		if got := evaluate(t, changed(healthy, c.replace, c.samples), rules[c.alert].Expr); got == 0 {
+			t.Errorf("%s does not fire", c.alert)
+		}
+	}
+	if len(tried) != len(rules) {
+		t.Errorf("%d of %d alerts were tried", len(tried), len(rules))
+	}
+	// Break glass that is half an hour ago is no news, and keys that nobody needs may be old.
+	for alert, load := range map[string]string{
+		"SignetBreakGlass": changed(healthy, `signet_server_break_glass_total{job="codec",instance="a",rule="emergency"}`, `_x20 1x40`),
+		"SignetIssuerAway": changed(changed(healthy, "signet_server_issuer_keys_age_seconds", `3000+60x60`), "signet_server_requests_total", `600x60`),
+	} {
+		if evaluate(t, load, rules[alert].Expr) != 0 {
+			t.Errorf("%s fires where it should be quiet", alert)
+		}
+	}
+}
+
+// changed gives the series that begins with name other samples, or adds it.
+func changed(load, name, samples string) string {
+	lines, found := strings.Split(strings.TrimSpace(load), "\n"), false
+	for i, line := range lines {
+		if series, _, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(series, name) {
+			lines[i], found = "  "+series+" "+samples, true
+		}
+	}
+	if !found {
+		lines = append(lines, "  "+name+" "+samples)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// evaluate returns how many series the expression has after an hour.
+func evaluate(t *testing.T, load, expr string) int {
+	t.Helper()
+	storage := promqltest.LoadedStorage(t, load)
+	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1e6, Timeout: time.Minute, LookbackDelta: 5 * time.Minute})
+	defer engine.Close()
+	query, err := engine.NewInstantQuery(context.Background(), storage, nil, expr, time.Unix(3600, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer query.Close()
+	vector, err := query.Exec(context.Background()).Vector()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(vector)
+}
