@@ -219,7 +219,7 @@ func give(t *testing.T, root string) {
 			t.Fatal(err)
 		}
 	}
-	for dir := root; dir != "/" && strings.HasPrefix(dir, os.TempDir()); dir = filepath.Dir(dir) {
+	for dir := root; strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
