@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -19,16 +20,21 @@ type storeFlags struct {
 	VaultNamespace         string `group:"vault" env:"VAULT_NAMESPACE" placeholder:"NAME" help:"Vault namespace (Enterprise, HCP)."`
 	VaultCACert            string `group:"vault" name:"vault-ca-cert" env:"VAULT_CACERT" placeholder:"FILE" help:"PEM file with the authority of Vault's certificate."`
 	VaultInsecureAllowHTTP bool   `group:"vault" name:"vault-insecure-allow-http" env:"SIGNET_VAULT_INSECURE_ALLOW_HTTP" help:"Send token and keys unencrypted to an http:// address of another machine."`
+	VaultCAPath            string `group:"vault" name:"vault-ca-path" env:"VAULT_CAPATH" placeholder:"DIR" help:"Directory with such files."`
+	VaultClientCert        string `group:"vault" env:"VAULT_CLIENT_CERT" placeholder:"FILE" help:"PEM file with the TLS certificate to show to Vault."`
+	VaultClientKey         string `group:"vault" env:"VAULT_CLIENT_KEY" placeholder:"FILE" help:"PEM file with its private key."`
+	VaultTLSServerName     string `group:"vault" name:"vault-tls-server-name" env:"VAULT_TLS_SERVER_NAME" placeholder:"NAME" help:"Name in Vault's certificate, if not that of the address."`
 	KVMount                string `group:"vault" env:"SIGNET_KV_MOUNT" placeholder:"${kv_mount}" help:"Mount of the KV version 2 engine."`
 	KVPrefix               string `group:"vault" env:"SIGNET_KV_PREFIX" placeholder:"${kv_prefix}" help:"Path of the keysets in it."`
 	TransitMount           string `group:"vault" env:"SIGNET_TRANSIT_MOUNT" placeholder:"${transit_mount}" help:"Mount of the Transit engine."`
 	TransitKey             string `group:"vault" env:"SIGNET_TRANSIT_KEY" placeholder:"${transit_key}" help:"Transit key that wraps keys, created with derived=true."`
-	VaultAuth              string `group:"vault" env:"SIGNET_VAULT_AUTH" placeholder:"token" help:"How to log in: token, approle, jwt or kubernetes. For token: VAULT_TOKEN, or what vault login left."`
+	VaultAuth              string `group:"vault" env:"SIGNET_VAULT_AUTH" placeholder:"token" help:"How to log in: token, approle, jwt, kubernetes or cert. For token: VAULT_TOKEN, or what vault login left."`
 	VaultAuthMount         string `group:"vault" env:"SIGNET_VAULT_AUTH_MOUNT" placeholder:"PATH" help:"Mount of the auth method, if not its name."`
 	VaultTokenFile         string `group:"vault" env:"SIGNET_VAULT_TOKEN_FILE" placeholder:"FILE" help:"For token: file with the token."`
 	VaultRoleID            string `group:"vault" env:"SIGNET_VAULT_ROLE_ID" placeholder:"ID" help:"For approle: role id."`
 	VaultSecretIDFile      string `group:"vault" env:"SIGNET_VAULT_SECRET_ID_FILE" placeholder:"FILE" help:"For approle: file with the secret id."`
-	VaultRole              string `group:"vault" env:"SIGNET_VAULT_ROLE" placeholder:"NAME" help:"For jwt and kubernetes: role."`
+	VaultSecretIDWrapped   bool   `group:"vault" env:"SIGNET_VAULT_SECRET_ID_WRAPPED" help:"For approle: the file holds a response-wrapping token for the secret id, which is used up."`
+	VaultRole              string `group:"vault" env:"SIGNET_VAULT_ROLE" placeholder:"NAME" help:"For jwt, kubernetes and cert: role."`
 	VaultJWTFile           string `group:"vault" name:"vault-jwt-file" env:"SIGNET_VAULT_JWT_FILE" placeholder:"FILE" help:"For jwt and kubernetes: file with the JWT."`
 }
 
@@ -45,6 +51,14 @@ func flagOf(field string) string {
 		return "--vault-namespace"
 	case "vault.caCert":
 		return "--vault-ca-cert"
+	case "vault.caPath":
+		return "--vault-ca-path"
+	case "vault.clientCert":
+		return "--vault-client-cert"
+	case "vault.clientKey":
+		return "--vault-client-key"
+	case "vault.tlsServerName":
+		return "--vault-tls-server-name"
 	case "vault.kvMount":
 		return "--kv-mount"
 	case "vault.prefix":
@@ -63,6 +77,8 @@ func flagOf(field string) string {
 		return "--vault-role-id"
 	case "vault.auth.secretIDFile":
 		return "--vault-secret-id-file"
+	case "vault.auth.secretIDWrapped":
+		return "--vault-secret-id-wrapped"
 	case "vault.auth.role":
 		return "--vault-role"
 	case "vault.auth.jwtFile":
@@ -76,7 +92,11 @@ func flagOf(field string) string {
 func (f storeFlags) config(parsed *kong.Context) (keyconfig.Config, error) {
 	typed := typedStores(parsed)
 	if len(typed) == 0 {
-		for _, name := range []struct{ flag, value string }{{"SIGNET_CONFIG", f.Config}, {"SIGNET_KEYS_FILE", f.KeysFile}, {"VAULT_ADDR", f.VaultAddr}} {
+		vault := "VAULT_ADDR"
+		if agent() != "" {
+			vault = "VAULT_AGENT_ADDR"
+		}
+		for _, name := range []struct{ flag, value string }{{"SIGNET_CONFIG", f.Config}, {"SIGNET_KEYS_FILE", f.KeysFile}, {vault, f.VaultAddr + agent()}} {
 			if name.value != "" {
 				typed = append(typed, name.flag)
 			}
@@ -98,8 +118,15 @@ func (f storeFlags) config(parsed *kong.Context) (keyconfig.Config, error) {
 	case "--keys-file", "SIGNET_KEYS_FILE":
 		return f.checked(keyconfig.Config{File: &keyconfig.File{Dir: f.KeysFile}})
 	}
-	return f.checked(keyconfig.Config{Vault: f.vault()})
+	v := f.vault()
+	if agent() != "" && !slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == "vault-addr" && !p.Resolved }) {
+		v.Address = "" // the agent goes before VAULT_ADDR, as for the vault command
+	}
+	return f.checked(keyconfig.Config{Vault: v})
 }
+
+// agent is the address of a Vault Agent or Proxy, if the environment names one.
+func agent() string { return os.Getenv("VAULT_AGENT_ADDR") }
 
 func (f storeFlags) vault() *keyconfig.Vault {
 	v := &keyconfig.Vault{
@@ -107,6 +134,10 @@ func (f storeFlags) vault() *keyconfig.Vault {
 		InsecureAllowHTTP: f.VaultInsecureAllowHTTP,
 		Namespace:         f.VaultNamespace,
 		CACert:            f.VaultCACert,
+		CAPath:            f.VaultCAPath,
+		ClientCert:        f.VaultClientCert,
+		ClientKey:         f.VaultClientKey,
+		TLSServerName:     f.VaultTLSServerName,
 		KVMount:           f.KVMount,
 		Prefix:            f.KVPrefix,
 		TransitMount:      f.TransitMount,
@@ -119,6 +150,8 @@ func (f storeFlags) vault() *keyconfig.Vault {
 			SecretIDFile: f.VaultSecretIDFile,
 			Role:         f.VaultRole,
 			JWTFile:      f.VaultJWTFile,
+
+			SecretIDWrapped: f.VaultSecretIDWrapped,
 		},
 	}
 	if (v.Auth.Method == "" || v.Auth.Method == "token") && v.Auth.TokenFile == "" && os.Getenv("VAULT_TOKEN") == "" {

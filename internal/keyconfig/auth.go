@@ -13,6 +13,7 @@ const (
 	methodAppRole    = "approle"
 	methodJWT        = "jwt"
 	methodKubernetes = "kubernetes"
+	methodCert       = "cert"
 )
 
 const tokenEnv = "VAULT_TOKEN"
@@ -28,6 +29,8 @@ func fieldsOf(method string) (required, optional []string, ok bool) {
 		return []string{"role", "jwtFile"}, []string{"mount"}, true
 	case methodKubernetes:
 		return []string{"role"}, []string{"mount", "jwtFile"}, true
+	case methodCert:
+		return nil, []string{"mount", "role"}, true
 	}
 	return nil, nil, false
 }
@@ -56,7 +59,7 @@ func (a Auth) check() error {
 	method := a.method()
 	required, optional, ok := fieldsOf(method)
 	if !ok {
-		return fieldErrorf("vault.auth.method", "%q is unknown: use token, approle, jwt or kubernetes", method)
+		return fieldErrorf("vault.auth.method", "%q is unknown: use token, approle, jwt, kubernetes or cert", method)
 	}
 	for _, f := range a.fields() {
 		switch {
@@ -81,6 +84,8 @@ func (a Auth) vault() vaultstore.Auth {
 		return vaultstore.Auth{JWT: &vaultstore.JWT{Role: a.Role, TokenFile: a.JWTFile, Mount: a.Mount}}
 	case methodKubernetes:
 		return vaultstore.Auth{Kubernetes: &vaultstore.Kubernetes{Role: a.Role, TokenFile: a.JWTFile, Mount: a.Mount}}
+	case methodCert:
+		return vaultstore.Auth{Cert: &vaultstore.Cert{Role: a.Role, Mount: a.Mount}}
 	}
 	if a.TokenFile != "" {
 		return vaultstore.Auth{TokenFile: a.TokenFile}

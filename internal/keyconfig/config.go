@@ -49,8 +49,17 @@ type Vault struct {
 	// Namespace is the Vault namespace (Vault Enterprise, HCP). Default: VAULT_NAMESPACE, else none.
 	Namespace string `yaml:"namespace"`
 	// CACert is a PEM file with the authorities that may have signed Vault's certificate. Default: VAULT_CACERT, else
-	// those of the system.
+	// VAULT_CACERT_BYTES, else VAULT_CAPATH, else those of the system.
 	CACert string `yaml:"caCert"`
+	// CAPath is a directory of such files, in place of caCert.
+	CAPath string `yaml:"caPath"`
+	// ClientCert and ClientKey are PEM files with the TLS certificate that this process shows to Vault, and its private
+	// key. They are read again for every connection. Default: VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, else none.
+	ClientCert string `yaml:"clientCert"`
+	ClientKey  string `yaml:"clientKey"`
+	// TLSServerName is the name in Vault's certificate, if it is not that of the address. Default:
+	// VAULT_TLS_SERVER_NAME, else the name in the address.
+	TLSServerName string `yaml:"tlsServerName"`
 	// KVMount is where the KV version 2 engine is mounted. Default: [DefaultKVMount].
 	KVMount string `yaml:"kvMount"`
 	// Prefix is the path of the keysets inside the KV mount. Default: [DefaultPrefix].
@@ -74,7 +83,7 @@ const (
 
 // Auth is how a process logs in to Vault. Each method has its own fields; a field of another method is refused.
 type Auth struct {
-	// Method is token, approle, jwt or kubernetes. Default: token.
+	// Method is token, approle, jwt, kubernetes or cert, which shows vault.clientCert. Default: token.
 	Method string `yaml:"method"`
 	// Mount is where the auth method is mounted. Default: the method's name. Not for token.
 	Mount string `yaml:"mount"`
@@ -85,9 +94,11 @@ type Auth struct {
 	RoleID string `yaml:"roleID"`
 	// SecretIDFile, for approle: a file with the secret id, read at every login. Required.
 	SecretIDFile string `yaml:"secretIDFile"`
-	// SecretIDWrapped, for approle: the file holds a response-wrapping token for the secret id instead.
+	// SecretIDWrapped, for approle: the file holds a response-wrapping token for the secret id instead. It is unwrapped
+	// once, so that a process which starts anew needs another one.
 	SecretIDWrapped bool `yaml:"secretIDWrapped"`
-	// Role, for jwt and kubernetes: the name of the Vault role. Required.
+	// Role, for jwt, kubernetes (both required) and cert (default: any that the certificate matches): the name of the
+	// Vault role.
 	Role string `yaml:"role"`
 	// JWTFile, for jwt (required) and kubernetes (default: the pod's own service account token): a file with the JWT,
 	// read at every login.
@@ -136,7 +147,25 @@ func (v *Vault) check() error {
 			return fieldErrorf("vault."+f.name, "%q is not a path in Vault: no slash at either end, no doubled one, no dots", f.value)
 		}
 	}
+	if err := v.checkTLS(); err != nil {
+		return err
+	}
 	return v.Auth.check()
+}
+
+func (v *Vault) checkTLS() error {
+	cert, key := cmp.Or(v.ClientCert, os.Getenv("VAULT_CLIENT_CERT")), cmp.Or(v.ClientKey, os.Getenv("VAULT_CLIENT_KEY"))
+	switch {
+	case v.CACert != "" && v.CAPath != "":
+		return fieldErrorf("vault.caPath", "is set beside caCert: remove one of them")
+	case cert == "" && key != "":
+		return fieldErrorf("vault.clientCert", "is missing: set it, or VAULT_CLIENT_CERT, to the certificate that belongs to the private key")
+	case cert != "" && key == "":
+		return fieldErrorf("vault.clientKey", "is missing: set it, or VAULT_CLIENT_KEY, to the private key of the certificate")
+	case cert == "" && v.Auth.method() == methodCert:
+		return fieldErrorf("vault.clientCert", "is missing: set it, or VAULT_CLIENT_CERT, since the auth method cert shows it to Vault")
+	}
+	return nil
 }
 
 func (v *Vault) address() string {

@@ -32,7 +32,9 @@ func TestAGoodSectionPasses(t *testing.T) {
 		"approle":            "vault: {address: 'https://v', auth: {method: approle, roleID: r, secretIDFile: f, mount: a/b}}",
 		"jwt":                "vault: {address: 'https://v', auth: {method: jwt, role: r, jwtFile: f}}",
 		"kubernetes":         "vault: {address: 'https://v', auth: {method: kubernetes, role: r}}",
-		"everything": `{vault: {address: 'https://v', namespace: n, caCert: c, kvMount: kv, prefix: a/b, transitMount: t, transitKey: k,
+		"cert":               "vault: {address: 'https://v', clientCert: c, clientKey: k, auth: {method: cert}}",
+		"cert, one role":     "vault: {address: 'https://v', caPath: d, clientCert: c, clientKey: k, auth: {method: cert, role: r, mount: m}}",
+		"everything": `{vault: {address: 'https://v', namespace: n, caCert: c, clientCert: c, clientKey: k, tlsServerName: s, kvMount: kv, prefix: a/b, transitMount: t, transitKey: k,
 			auth: {method: kubernetes, role: r, jwtFile: f, mount: m}}}`,
 	} {
 		if err := parse(t, text).Check(); err != nil {
@@ -73,7 +75,7 @@ func TestABadSectionNamesTheFieldAndWhatToDo(t *testing.T) {
 		"vault: {address: 'https://v', transitMount: ../sys}":                              {"vault.transitMount", "dots"},
 		"vault: {address: 'https://v', transitKey: a/}":                                    {"vault.transitKey", "slash"},
 		"vault: {address: 'https://v', auth: {method: kubernetes, role: r, mount: /k}}":    {"vault.auth.mount", "slash"},
-		"vault: {address: 'https://v', auth: {method: ldap}}":                              {"vault.auth.method", "use token, approle, jwt or kubernetes"},
+		"vault: {address: 'https://v', auth: {method: ldap}}":                              {"vault.auth.method", "use token, approle, jwt, kubernetes or cert"},
 		"vault: {address: 'https://v', auth: {mount: t}}":                                  {"vault.auth.mount", "does not belong to the auth method token"},
 		"vault: {address: 'https://v', auth: {role: r}}":                                   {"vault.auth.role", "does not belong to the auth method token"},
 		"vault: {address: 'https://v', auth: {method: approle, roleID: r}}":                {"vault.auth.secretIDFile", "is missing"},
@@ -81,6 +83,10 @@ func TestABadSectionNamesTheFieldAndWhatToDo(t *testing.T) {
 		"vault: {address: 'https://v', auth: {method: jwt, role: r}}":                      {"vault.auth.jwtFile", "is missing"},
 		"vault: {address: 'https://v', auth: {method: jwt, jwtFile: f}}":                   {"vault.auth.role", "is missing"},
 		"vault: {address: 'https://v', auth: {method: kubernetes}}":                        {"vault.auth.role", "is missing"},
+		"vault: {address: 'https://v', auth: {method: cert}}":                              {"vault.clientCert", "VAULT_CLIENT_CERT"},
+		"vault: {address: 'https://v', clientCert: c}":                                     {"vault.clientKey", "VAULT_CLIENT_KEY"},
+		"vault: {address: 'https://v', clientKey: k}":                                      {"vault.clientCert", "is missing"},
+		"vault: {address: 'https://v', caCert: c, caPath: d}":                              {"vault.caPath", "remove one"},
 		"vault: {address: 'https://v', auth: {method: kubernetes, role: r, tokenFile: f}}": {"vault.auth.tokenFile", "does not belong"},
 	} {
 		err := parse(t, text).Check()

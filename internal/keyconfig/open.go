@@ -76,6 +76,10 @@ func (v *Vault) open(ctx context.Context, log *slog.Logger) (*Opened, error) {
 	client, err := vaultstore.NewClient(vaultstore.ClientOptions{
 		Address:           v.address(),
 		CACert:            v.CACert,
+		CAPath:            v.CAPath,
+		ClientCert:        v.ClientCert,
+		ClientKey:         v.ClientKey,
+		TLSServerName:     v.TLSServerName,
 		Namespace:         v.Namespace,
 		InsecureAllowHTTP: v.InsecureAllowHTTP,
 	})

@@ -1,7 +1,10 @@
 package keyconfig
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"maps"
@@ -93,6 +96,52 @@ func TestEachAuthMethodLogsInWithWhatTheSectionSays(t *testing.T) {
 				t.Errorf("login with %q, want %q", fake.login, tc.body)
 			}
 		})
+	}
+}
+
+// TestTLSSettingsReachVault: each of them alone decides whether the login succeeds.
+func TestTLSSettingsReachVault(t *testing.T) {
+	server := httptest.NewUnstartedServer(&vault{})
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	defer server.Close()
+	dir, authorities := t.TempDir(), t.TempDir()
+	write := func(dir, name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	own := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "https://"), ":")
+	good := Vault{
+		Address: "https://localhost:" + port, TLSServerName: "example.com", CACert: write(authorities, "ca.pem", "CERTIFICATE", own.Certificate[0]),
+		ClientCert: write(dir, "cert.pem", "CERTIFICATE", own.Certificate[0]), ClientKey: write(dir, "key.pem", "PRIVATE KEY", key), Auth: Auth{Method: "cert", Role: "r"},
+	}
+	for name, tc := range map[string]struct {
+		change func(*Vault)
+		ok     bool
+	}{
+		"all":            {func(*Vault) {}, true},
+		"caPath":         {func(v *Vault) { v.CACert, v.CAPath = "", authorities }, true},
+		"no authority":   {func(v *Vault) { v.CACert = "" }, false},
+		"no server name": {func(v *Vault) { v.TLSServerName = "" }, false},
+		"no certificate": {func(v *Vault) { v.ClientCert, v.ClientKey, v.Auth = "", "", Auth{TokenFile: good.CACert} }, false},
+	} {
+		v := good
+		tc.change(&v)
+		opened, err := Config{Vault: &v}.Open(t.Context(), nil)
+		if (err == nil) != tc.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			opened.Close()
+		}
 	}
 }
 

@@ -3,15 +3,12 @@ package vaultstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/hashicorp/vault/api"
-	"github.com/hashicorp/vault/api/auth/approle"
 	"github.com/hashicorp/vault/api/auth/kubernetes"
 )
 
@@ -23,10 +20,11 @@ type Auth struct {
 	TokenEnv string
 	// TokenFile is a file that holds a token, such as a Vault Agent's sink. A changed file is noticed within 10 s.
 	TokenFile string
-	// AppRole, JWT and Kubernetes log in with Vault's auth methods of these names.
+	// AppRole, JWT, Kubernetes and Cert log in with Vault's auth methods of these names.
 	AppRole    *AppRole
 	JWT        *JWT
 	Kubernetes *Kubernetes
+	Cert       *Cert
 }
 
 // AppRole logs in with a role id and a secret id.
@@ -37,7 +35,8 @@ type AppRole struct {
 	SecretID     string
 	SecretIDFile string
 	// Wrapped says that the secret id is response-wrapped. It is unwrapped once and kept in memory for later logins,
-	// until the file holds another wrapping token.
+	// until the file holds another wrapping token. A token that was not made for a secret id of this auth mount, or
+	// that somebody has unwrapped before, is an error that says so.
 	Wrapped bool
 	// Mount of the auth method. Default "approle".
 	Mount string
@@ -59,6 +58,14 @@ type Kubernetes struct {
 	// TokenFile defaults to /var/run/secrets/kubernetes.io/serviceaccount/token.
 	TokenFile string
 	// Mount of the auth method. Default "kubernetes".
+	Mount string
+}
+
+// Cert logs in with the TLS client certificate of the client: [ClientOptions].ClientCert, or VAULT_CLIENT_CERT.
+type Cert struct {
+	// Role of the auth method that the certificate must match. Default: any that it matches.
+	Role string
+	// Mount of the auth method. Default "cert".
 	Mount string
 }
 
@@ -109,8 +116,11 @@ func (a Auth) method() (method, error) {
 		}
 		chosen = append(chosen, k)
 	}
+	if a.Cert != nil {
+		chosen = append(chosen, certAuth{Cert: *a.Cert, at: mountOr(a.Cert.Mount, "cert")})
+	}
 	if len(chosen) != 1 {
-		return nil, say(nil, "Vault login: %d methods are configured: set exactly one of token, tokenEnv, tokenFile, appRole, jwt, kubernetes", len(chosen))
+		return nil, say(nil, "Vault login: %d methods are configured: set exactly one of token, tokenEnv, tokenFile, appRole, jwt, kubernetes, cert", len(chosen))
 	}
 	if at := authMount(chosen[0]); at != "" {
 		for seg := range strings.SplitSeq(at, "/") {
@@ -137,6 +147,8 @@ func authMount(m method) string {
 	case jwtAuth:
 		return m.at
 	case kubernetesAuth:
+		return m.at
+	case certAuth:
 		return m.at
 	}
 	return ""
@@ -197,66 +209,6 @@ func (t tokenAuth) Login(ctx context.Context, client *api.Client) (*api.Secret, 
 	return &api.Secret{Auth: auth}, nil
 }
 
-// appRoleAuth is vault/api's AppRole, with the unwrapping done here: theirs unwraps at every login, which works once,
-// and panics when Vault answers the unwrapping with nothing.
-type appRoleAuth struct {
-	AppRole
-	at string
-
-	mu        sync.Mutex
-	wrapping  string // the wrapping token that unwrapped came from
-	unwrapped string
-}
-
-func (a *appRoleAuth) String() string      { return "AppRole" }
-func (a *appRoleAuth) changed(string) bool { return false }
-
-func (a *appRoleAuth) Login(ctx context.Context, client *api.Client) (*api.Secret, error) {
-	secretID := a.SecretID
-	if a.SecretIDFile != "" {
-		var err error
-		if secretID, err = readSecret("AppRole secret id", a.SecretIDFile); err != nil {
-			return nil, err
-		}
-	}
-	if a.Wrapped {
-		var err error
-		if secretID, err = a.unwrap(ctx, client, secretID); err != nil {
-			return nil, err
-		}
-	}
-	login, err := approle.NewAppRoleAuth(a.RoleID, &approle.SecretID{FromString: secretID}, approle.WithMountPath(a.at))
-	if err != nil {
-		return nil, err
-	}
-	return login.Login(ctx, client)
-}
-
-func (a *appRoleAuth) unwrap(ctx context.Context, client *api.Client, wrapping string) (string, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if wrapping == a.wrapping {
-		return a.unwrapped, nil
-	}
-	secret, err := client.Logical().UnwrapWithContext(ctx, wrapping)
-	client.ClearToken() // unwrapping leaves the wrapping token in it
-	if isStatus(err, http.StatusBadRequest) {
-		return "", say(err, "the wrapped AppRole secret id has expired or was unwrapped before: issue a new one, and if nobody of yours unwrapped it, treat it as stolen")
-	}
-	if err != nil {
-		return "", err
-	}
-	var secretID string
-	if secret != nil {
-		secretID, _ = secret.Data["secret_id"].(string)
-	}
-	if secretID == "" {
-		return "", errors.New("the response-wrapping token holds no AppRole secret id: wrap the answer of auth/MOUNT/role/NAME/secret-id")
-	}
-	a.wrapping, a.unwrapped = wrapping, secretID
-	return secretID, nil
-}
-
 type jwtAuth struct {
 	JWT
 	at string
@@ -293,4 +245,25 @@ func (k kubernetesAuth) Login(ctx context.Context, client *api.Client) (*api.Sec
 		return nil, err
 	}
 	return login.Login(ctx, client)
+}
+
+type certAuth struct {
+	Cert
+	at string
+}
+
+func (c certAuth) String() string      { return "TLS certificate" }
+func (c certAuth) changed(string) bool { return false }
+
+func (c certAuth) Login(ctx context.Context, client *api.Client) (*api.Secret, error) {
+	config := client.CloneConfig()
+	if settings := config.TLSConfig(); settings == nil || settings.GetClientCertificate == nil {
+		return nil, say(nil, "there is no TLS client certificate: set it and its private key (clientCert and clientKey, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY)")
+	}
+	config.HttpClient.CloseIdleConnections() // which were made with the certificate of their time
+	body := map[string]any{}
+	if c.Role != "" {
+		body["name"] = c.Role
+	}
+	return client.Logical().WriteWithContext(ctx, "auth/"+c.at+"/login", body)
 }

@@ -67,7 +67,7 @@ func (s *Store) put(ctx context.Context, c call, body map[string]any) (map[strin
 // putOnce is put without another try: when the answer to a check-and-set write is lost, a second try would meet the
 // first one's version and report a conflict for a write that was done.
 func (s *Store) putOnce(ctx context.Context, c call, body map[string]any) (map[string]any, error) {
-	once, err := s.client.CloneWithHeaders()
+	once, err := clone(s.client)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,14 @@
 package vaultstore
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -8,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/vault/api"
 )
 
 func TestAnAddressThatIsNotProtectedIsRefused(t *testing.T) {
@@ -69,6 +79,156 @@ func TestTheClientHasNoTokenAndABoundedTime(t *testing.T) {
 	t.Setenv("VAULT_CLIENT_TIMEOUT", "soon")
 	if _, err = NewClient(ClientOptions{}); err == nil {
 		t.Error("a VAULT_CLIENT_TIMEOUT that is none was accepted")
+	}
+}
+
+// TestTheEnvironmentOfTheVaultCommandIsHonoured sends one call and looks at what reached Vault, by a client and by its
+// clones, which log in and write with check-and-set.
+func TestTheEnvironmentOfTheVaultCommandIsHonoured(t *testing.T) {
+	var seen []*http.Request
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r)
+		if r.URL.Path == "/v1/secret/data/elsewhere" {
+			t.Error("a redirect was followed")
+		}
+		http.Redirect(w, r, "/v1/secret/data/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	for name, value := range map[string]string{
+		"VAULT_ADDR": "https://not.this.one", "VAULT_AGENT_ADDR": server.URL, "VAULT_NAMESPACE": "team/a", "VAULT_HEADERS": `{"X-Tenant": "blue"}`,
+		"VAULT_MFA": "totp:1234,other:5678", "VAULT_WRAP_TTL": "60s", "VAULT_DISABLE_REDIRECTS": "true", "VAULT_TOKEN": "hvs.environment",
+	} {
+		t.Setenv(name, value)
+	}
+	client, err := NewClient(ClientOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloned, err := clone(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*api.Client{client, cloned} {
+		_, _ = c.Logical().WriteWithContext(t.Context(), "secret/data/x", nil)
+	}
+	if len(seen) != 2 {
+		t.Fatalf("%d calls, want 2", len(seen))
+	}
+	for i, r := range seen {
+		h := r.Header
+		if h.Get("X-Vault-Namespace") != "team/a" || h.Get("X-Tenant") != "blue" || len(h.Values("X-Vault-MFA")) != 2 || h.Get("X-Vault-Wrap-TTL") != "" || h.Get("X-Vault-Token") != "" {
+			t.Errorf("call %d has the headers %v", i, h)
+		}
+	}
+}
+
+// certificate writes a certificate for name and its key into dir, and returns their paths.
+func certificate(t *testing.T, dir, name string) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+// TestTheClientCertificateIsReadForEveryConnection: from options or from the environment, and again after it was replaced.
+func TestTheClientCertificateIsReadForEveryConnection(t *testing.T) {
+	var names []string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		names = append(names, r.TLS.PeerCertificates[0].Subject.CommonName)
+		_, _ = w.Write([]byte(`{"auth":{"client_token":"hvs.new","lease_duration":0}}`))
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	defer server.Close()
+	dir, authorities := t.TempDir(), t.TempDir()
+	ca := filepath.Join(authorities, "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile := certificate(t, dir, "first")
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "https://"), ":")
+	// The server's certificate is for example.com and 127.0.0.1, not for localhost.
+	opts := ClientOptions{Address: "https://localhost:" + port, CACert: ca, TLSServerName: "example.com", ClientCert: certFile, ClientKey: keyFile}
+	login := func(opts ClientOptions) {
+		t.Helper()
+		client, err := NewClient(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			s, err := Login(t.Context(), client, Auth{Cert: &Cert{}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			certificate(t, dir, "second")
+		}
+	}
+	login(opts)
+	t.Setenv("VAULT_CLIENT_CERT", certFile)
+	t.Setenv("VAULT_CLIENT_KEY", keyFile)
+	t.Setenv("VAULT_TLS_SERVER_NAME", "example.com")
+	t.Setenv("VAULT_CACERT", "")
+	t.Setenv("VAULT_CAPATH", "")
+	login(ClientOptions{Address: opts.Address, CAPath: authorities})
+	if got := strings.Join(names, " "); got != "first second second second" {
+		t.Errorf("the server saw the certificates %s", got)
+	}
+	t.Setenv("VAULT_CLIENT_KEY", "")
+	if _, err := NewClient(ClientOptions{Address: opts.Address, CACert: ca}); err == nil {
+		t.Error("a certificate without its key was accepted from the environment")
+	}
+	t.Setenv("VAULT_CLIENT_CERT", "")
+	_, err := NewClient(ClientOptions{Address: opts.Address, ClientKey: keyFile})
+	wantProblem(t, err, 0, "set both", "VAULT_CLIENT_CERT")
+	_, err = NewClient(ClientOptions{Address: opts.Address, ClientCert: ca, ClientKey: keyFile})
+	if err == nil {
+		t.Fatal("a certificate with the key of another one was accepted")
+	}
+	wantProblem(t, err, 0, keyFile, "belong together")
+}
+
+// TestAPassingTroubleIsTriedAgain: what each status does to one read, with the answer after it a good one.
+func TestAPassingTroubleIsTriedAgain(t *testing.T) {
+	for status, again := range map[int]bool{412: true, 429: true, 500: true, 502: true, 503: true, 400: false, 403: false, 501: false} {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked++; asked == 1 {
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(`{"errors":["as the test says"]}`))
+				return
+			}
+			_, _ = w.Write([]byte(liveDoc))
+		}))
+		client, err := NewClient(ClientOptions{Address: server.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := New(client, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err = store.Fetch(t.Context(), "ns/a"); (err == nil) != again {
+			t.Errorf("status %d and then an answer: %v", status, err)
+		}
+		server.Close()
 	}
 }
 

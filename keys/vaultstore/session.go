@@ -75,7 +75,7 @@ func (s *Session) Close() {
 func (s *Session) login(ctx context.Context) error {
 	s.lastLogin = time.Now()
 	// A client of its own, because a login must not carry the old token, and unwrapping changes the client's.
-	anonymous, err := s.anonymous()
+	anonymous, err := clone(s.client)
 	if err != nil {
 		return fmt.Errorf("logging in to Vault: %w", err)
 	}
@@ -91,16 +91,6 @@ func (s *Session) login(ctx context.Context) error {
 	s.install(secret)
 	s.log.Info("logged in to Vault", "method", s.method.String(), "lease", lease(secret), "renewable", secret.Auth.Renewable)
 	return nil
-}
-
-// anonymous returns a client like the session's, without a token.
-func (s *Session) anonymous() (*api.Client, error) {
-	client, err := s.client.CloneWithHeaders()
-	if err != nil {
-		return nil, err
-	}
-	client.ClearToken()
-	return client, nil
 }
 
 func (s *Session) closed() bool {
@@ -190,7 +180,7 @@ func (s *Session) watch(ctx context.Context, secret *api.Secret) error {
 		if !secret.Auth.Renewable {
 			behavior = api.RenewBehaviorRenewDisabled
 		}
-		client, err := s.anonymous()
+		client, err := clone(s.client)
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,8 @@ func newAuthVault(lease, maxLife time.Duration) *authVault {
 		switch {
 		case v.down:
 			return reply{err: errUnreachable}
+		case r.path == "sys/wrapping/lookup" && r.body["token"] == "hvs.wrapping":
+			return wrappedAt("auth/approle/role/r/secret-id")
 		case r.path == "sys/wrapping/unwrap" && r.token == "hvs.wrapping":
 			return reply{status: 200, body: `{"request_id":"4d1c","data":{"secret_id":"s3cret","secret_id_accessor":"8f2c","secret_id_num_uses":0,"secret_id_ttl":0},"wrap_info":null,"auth":null,"mount_type":"approle"}`}
 		case r.path == "auth/approle/login" && r.token != "":
@@ -352,12 +354,47 @@ func TestAWrappingTokenThatHoldsNothingIsAnError(t *testing.T) {
 	for name, answer := range map[string]reply{
 		"204": noContent, "no data": {status: 200, body: `{"data":null}`}, "another secret": {status: 200, body: `{"data":{"password":"x"}}`},
 	} {
-		f := script(map[string][]reply{"PUT sys/wrapping/unwrap": {answer}})
+		f := script(map[string][]reply{"PUT sys/wrapping/lookup": {wrappedAt("auth/approle/role/r/secret-id")}, "PUT sys/wrapping/unwrap": {answer}})
 		_, err := Login(t.Context(), f.client(t), Auth{AppRole: &AppRole{RoleID: "r", SecretID: "hvs.wrap", Wrapped: true}}, nil)
 		if err == nil {
 			t.Fatalf("%s: no error", name)
 		}
 		wantProblem(t, err, 0, "holds no AppRole secret id")
+	}
+}
+
+func wrappedAt(path string) reply {
+	return reply{status: 200, body: fmt.Sprintf(`{"request_id":"1f2e","data":{"creation_path":%q,"creation_time":"2026-11-26T12:00:00.000000001Z","creation_ttl":60},"wrap_info":null,"auth":null,"mount_type":"system"}`, path)}
+}
+
+// TestAnExchangedWrappingTokenIsNotUnwrapped: somebody unwrapped the token, and put one of their own in its place, made
+// with sys/wrapping/wrap or at another mount.
+func TestAnExchangedWrappingTokenIsNotUnwrapped(t *testing.T) {
+	for path, ok := range map[string]bool{
+		"auth/approle/role/r/secret-id": true, "auth/approle/role/r/custom-secret-id": true, "team/auth/approle/role/r/secret-id": true,
+		"sys/wrapping/wrap": false, "auth/other/role/r/secret-id": false, "auth/approle/role/r/role-id": false, "auth/approle/role/secret-id": false,
+		"secret/data/auth/approle/role/r/secret-id": false, "other/auth/approle/role/r/secret-id": false, "": false,
+	} {
+		f := script(map[string][]reply{
+			"PUT sys/wrapping/lookup": {wrappedAt(path)},
+			"PUT sys/wrapping/unwrap": {{status: 200, body: `{"data":{"secret_id":"s3cret"}}`}},
+			"PUT auth/approle/login":  {{status: 200, body: `{"auth":{"client_token":"hvs.new","lease_duration":0}}`}},
+		})
+		client := f.client(t)
+		client.SetNamespace("team")
+		s, err := Login(t.Context(), client, Auth{AppRole: &AppRole{RoleID: "r", SecretID: "hvs.wrap", Wrapped: true}}, nil)
+		if ok {
+			if err != nil {
+				t.Errorf("%q: %v", path, err)
+				continue
+			}
+			s.Close()
+			continue
+		}
+		wantProblem(t, err, 0, "treat the secret id as stolen")
+		if n := f.count("PUT", "sys/wrapping/unwrap"); n != 0 {
+			t.Errorf("%q: unwrapped %d times", path, n)
+		}
 	}
 }
 
@@ -413,6 +450,7 @@ func TestExactlyOneMethodOfLoginIsRequired(t *testing.T) {
 		"a mount elsewhere":  {Auth{JWT: &JWT{Role: "x", TokenFile: "y", Mount: "../sys"}}, "auth mount"},
 		"a missing file":     {Auth{TokenFile: filepath.Join(t.TempDir(), "none")}, "no such file"},
 		"an unset variable":  {Auth{TokenEnv: "SIGNET_TEST_NO_SUCH_VARIABLE"}, "holds no Vault token"},
+		"no certificate":     {Auth{Cert: &Cert{}}, "no TLS client certificate"},
 		"no pod":             {Auth{Kubernetes: &Kubernetes{Role: "x"}}, "/var/run/secrets/kubernetes.io"},
 	} {
 		s, err := Login(t.Context(), client, test.auth, nil)
