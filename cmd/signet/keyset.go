@@ -17,7 +17,7 @@ type keysetCmd struct {
 	storeFlags
 
 	Create  createCmd  `cmd:"" help:"Create a keyset with its first key, which seals at once."`
-	List    listCmd    `cmd:"" help:"List all keysets, one a line."`
+	List    listCmd    `cmd:"" help:"List all keysets, or those named, one a line."`
 	Status  statusCmd  `cmd:"" help:"Show keysets, their keys, and what may be done next and when."`
 	Rotate  rotateCmd  `cmd:"" help:"Begin a rotation: add a pending key, which opens and does not seal yet. Or let the policy decide, or replace a compromised key at once."`
 	Promote promoteCmd `cmd:"" help:"End a rotation: make the pending key the primary one, which seals."`

@@ -13,14 +13,18 @@ import (
 	"github.com/signet-temporal/signet/keys"
 )
 
-type listCmd struct{}
+type listCmd struct {
+	Names []string `arg:"" optional:"" name:"name" help:"Names of keysets; all of them if none is given."`
+}
 
 // Help is the long help of the command.
-func (listCmd) Help() string { return jsonHelp[listing]() }
+func (listCmd) Help() string {
+	return "A role for some keysets alone may not list all, since a list tells of all: name those that it may read.\n\n" + jsonHelp[listing]()
+}
 
 // listing is the JSON output of `keyset list`.
 type listing struct {
-	Keysets []listed `json:"keysets" help:"every keyset, sorted by name"`
+	Keysets []listed `json:"keysets" help:"every keyset, sorted by name, or those named"`
 }
 
 type listed struct {
@@ -33,26 +37,31 @@ type listed struct {
 }
 
 // Run lists the keysets.
-func (listCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
+func (c *listCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
+	if err := checkNames(c.Names...); err != nil {
+		return err
+	}
 	result, place, broken := listing{Keysets: []listed{}}, "", 0
 	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
 		place = s.String()
-		names, err := s.Store.List(ctx)
+		names, err := chosen(ctx, s, c.Names)
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
 			k, _, err := s.Store.Fetch(ctx, name)
 			switch {
-			case errors.Is(err, keys.ErrNotFound): // deleted since it was listed
+			case len(c.Names) == 0 && errors.Is(err, keys.ErrNotFound): // deleted since it was listed
+			case len(c.Names) == 1 && err != nil:
+				return missing(err, name, s)
 			case err != nil:
 				broken++
-				result.Keysets = append(result.Keysets, listed{Name: name, Problem: err.Error()})
+				result.Keysets = append(result.Keysets, listed{Name: name, Problem: missing(err, name, s).Error()})
 			default:
 				result.Keysets = append(result.Keysets, describeListed(k))
 			}
 		}
-		return nil
+		return ctx.Err()
 	})
 	if err != nil {
 		return err

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/hashicorp/vault/api"
 	"github.com/signet-temporal/signet/internal/keyconfig"
 )
 
@@ -36,7 +38,12 @@ func chosen(ctx context.Context, s *keyconfig.Opened, names []string) ([]string,
 	if len(names) > 0 {
 		return names, nil
 	}
-	return s.Store.List(ctx)
+	all, err := s.Store.List(ctx)
+	var answer *api.ResponseError
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusForbidden {
+		return nil, fmt.Errorf("%w; or, with a role for some keysets alone, name these", err)
+	}
+	return all, err
 }
 
 func openAnd(ctx context.Context, config keyconfig.Config, mayCreate bool, do func(context.Context, *keyconfig.Opened) error) error {

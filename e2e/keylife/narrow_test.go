@@ -78,8 +78,26 @@ func TestAPolicyForOneKeysetReachesNoOther(t *testing.T) {
 	denied("wrapping for the other keyset", err)
 	_, err = custodian.RewrapWithContext(t.Context(), ciphertext, []byte("ns/orders"))
 	denied("rewrapping its key", err)
-	got := execAt(t, s.Vault.Address, held, "keyset", "list")
-	if got.Code != 1 || !strings.Contains(got.Stderr, `must grant "list"`) {
-		t.Errorf("the custodian of %s lists all: exit code %d, %s", keyset, got.Code, got.Stderr)
+	// What there is besides is not for them; what they name is, and what others have is said to be denied, not missing.
+	for role, token := range map[string]string{"worker": narrow("worker"), "custodian": held, "auditor": narrow("auditor"), "server": narrow("server")} {
+		for _, command := range []string{"list", "status", "verify"} {
+			got := execAt(t, s.Vault.Address, token, "keyset", command)
+			if got.Code != 1 || !strings.Contains(got.Stderr, `must grant "list"`) || !strings.Contains(got.Stderr, "name these") {
+				t.Errorf("the %s of %s: %s of all: exit code %d, %s", role, keyset, command, got.Code, got.Stderr)
+			}
+		}
+		got := execAt(t, s.Vault.Address, token, "keyset", "list", keyset)
+		if got.Code != 0 || !strings.Contains(got.Stdout, keyset) || strings.Contains(got.Stdout, "ns/orders") {
+			t.Errorf("the %s of %s lists it: exit code %d, %s%s", role, keyset, got.Code, got.Stdout, got.Stderr)
+		}
+		got = execAt(t, s.Vault.Address, token, "keyset", "list", keyset, "ns/orders")
+		if got.Code != 1 || !strings.Contains(got.Stdout, keyset+" ") || !strings.Contains(got.Stdout, "denied permission") {
+			t.Errorf("the %s of %s lists it and another: exit code %d, %s%s", role, keyset, got.Code, got.Stdout, got.Stderr)
+		}
+		for _, folder := range []string{"", "ns/", "ns/payments/", "ns/payments"} {
+			if answer, err := client(t, s, token).Logical().ListWithContext(t.Context(), "secret/metadata/signet/keysets/"+folder); err == nil {
+				t.Errorf("the %s of %s may list %q: %v", role, keyset, folder, answer)
+			}
+		}
 	}
 }

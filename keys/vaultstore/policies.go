@@ -46,10 +46,13 @@ func (o Options) Policy(role Role, keysets ...string) (string, error) {
 	return o.policy(text)
 }
 
+var withoutList = strings.NewReplacer(`"list", `, ``, `"list"`, ``)
+
 var rule = regexp.MustCompile(`(?s)path "([^"]+)" \{(.*?)\n\}\n`)
 
-// narrow limits a policy to some keysets. A rule for all documents becomes one for each; a rule for the Transit key takes
-// the names of the keysets as context and no other, and no batch, in which Vault would not look for a context.
+// narrow limits a policy to some keysets. A rule for all documents becomes one for each, without the right to list, which
+// means nothing there; a rule for the Transit key takes the names of the keysets as context and no other, and no batch,
+// in which Vault would not look for a context.
 func narrow(text string, keysets []string) (string, error) {
 	var contexts []string
 	for _, name := range keysets {
@@ -62,6 +65,9 @@ func narrow(text string, keysets []string) (string, error) {
 		path, body := rule.FindStringSubmatch(whole)[1], rule.FindStringSubmatch(whole)[2]
 		if folder, all := strings.CutSuffix(path, "*"); all {
 			var each strings.Builder
+			if body = withoutList.Replace(body); strings.Contains(body, "[]") {
+				return ""
+			}
 			for _, name := range keysets {
 				fmt.Fprintf(&each, "path %q {%s\n}\n", folder+name, body)
 			}
