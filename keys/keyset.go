@@ -72,6 +72,8 @@ type Key struct {
 	DestroyAfter time.Time `json:"destroyAfter,omitzero"`
 	// Rewrapped is when the key was last wrapped anew, under a newer version of the KEK.
 	Rewrapped time.Time `json:"rewrapped,omitzero"`
+	// Imported is set on a key that was not made by this project.
+	Imported *Imported `json:"imported,omitempty"`
 	// Wrapped is a Tink EncryptedKeyset (binary protobuf) that holds exactly this key, encrypted by the KEK with the
 	// keyset's name as associated data. Empty once the key is destroyed.
 	Wrapped []byte `json:"wrapped,omitempty"`
@@ -163,6 +165,9 @@ func (k *Keyset) Check() error {
 		}
 		if (len(key.Wrapped) == 0) != (key.State == Destroyed) {
 			return fmt.Errorf("keyset %q: key %s is %s but its material is %d bytes", k.Name, key.ID, key.State, len(key.Wrapped))
+		}
+		if err := key.checkImported(); err != nil {
+			return fmt.Errorf("keyset %q: key %s: %w", k.Name, key.ID, err)
 		}
 	}
 	if primaries > 1 {

@@ -198,7 +198,7 @@ func (r *Ring) Lookup(keyset string, id uint32) (tink.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k := m.now.Load().keys[ID(id)]; k != nil && k.aead != nil {
+	if k := m.now.Load().keys[ID(id)]; k != nil && k.aead != nil && !k.legacy {
 		return k.aead, nil
 	}
 	return m.find(ID(id), r.closed)
@@ -251,6 +251,7 @@ type snapshot struct {
 	delay    time.Duration // the keyset's propagation delay
 	sealer   tink.AEAD     // of the primary key; nil while there is none to seal with
 	keys     map[ID]*held
+	legacy   []LegacyKey // those of keys that open what other codecs sealed
 }
 
 // held is one key. aead is nil when the key must not open, or could not be unwrapped yet.
@@ -259,6 +260,7 @@ type held struct {
 	promoted    time.Time
 	destroyed   time.Time
 	compromised bool
+	legacy      bool // opens what another codec sealed, and nothing else
 	wrapped     []byte
 	aead        tink.AEAD
 }

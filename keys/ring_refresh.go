@@ -13,7 +13,7 @@ import (
 
 // find is the slow half of Lookup: the key is unknown here, or must not open.
 func (m *member) find(id ID, closed <-chan struct{}) (tink.AEAD, error) {
-	if k := m.now.Load().keys[id]; k == nil || k.state.Opens() {
+	if k := m.now.Load().keys[id]; k == nil || k.state.Opens() && !k.legacy {
 		m.await(closed)
 	}
 	k := m.now.Load().keys[id] // also after no wait at all: a round may have ended meanwhile
@@ -21,6 +21,8 @@ func (m *member) find(id ID, closed <-chan struct{}) (tink.AEAD, error) {
 		m.trouble(id)
 	}
 	switch {
+	case k != nil && k.legacy: // whoever knew it before may have made the payload
+		return nil, m.unavailable("key %s of keyset %q opens only what another codec sealed with it", id, m.name)
 	case k == nil:
 		return nil, m.unavailable("key %s of keyset %q is not known here yet: retry, and if it stays so compare with \"signet keyset status %[2]s\"", id, m.name)
 	case k.aead != nil:
@@ -210,19 +212,19 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 	next := &snapshot{version: version, delay: time.Duration(doc.Policy.PropagationDelay), keys: make(map[ID]*held, len(doc.Keys))}
 	var failed error
 	for _, key := range doc.Keys {
-		k := &held{state: key.State, promoted: key.Promoted, destroyed: key.Destroyed, compromised: !key.Compromised.IsZero()}
+		k := &held{state: key.State, promoted: key.Promoted, destroyed: key.Destroyed, compromised: !key.Compromised.IsZero(), legacy: key.OpensLegacy()}
 		next.keys[key.ID] = k
 		if !key.State.Opens() {
 			continue
 		}
 		before := old.keys[key.ID]
-		if before != nil && before.aead != nil {
+		if before != nil && before.aead != nil && before.legacy == k.legacy {
 			k.aead, k.wrapped = before.aead, before.wrapped
 			if bytes.Equal(before.wrapped, key.Wrapped) {
 				continue
 			}
 		}
-		aead, err := Unwrap(ctx, m.kek, m.name, key.ID, key.Wrapped)
+		aead, err := UnwrapKey(ctx, m.kek, m.name, key)
 		if err == nil && k.aead != nil && !sameKey(k.aead, aead) {
 			err = fmt.Errorf("key %s of keyset %q holds other key material than before: keeping what this process has: who changed the document?", key.ID, m.name)
 		}
@@ -230,6 +232,11 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 			k.aead, k.wrapped = aead, key.Wrapped
 		} else if failed == nil {
 			failed = err
+		}
+	}
+	for _, key := range doc.Keys {
+		if key.OpensLegacy() {
+			next.legacy = append(next.legacy, LegacyKey{ID: key.ID, Legacy: *key.Imported.Legacy, State: key.State, AEAD: next.keys[key.ID].aead})
 		}
 	}
 	next.complete = failed == nil

@@ -74,16 +74,42 @@ func Generate(ctx context.Context, kek Wrapper, name string, t Type) (ID, []byte
 	return ID(handle.KeysetInfo().GetPrimaryKeyId()), buf.Bytes(), nil
 }
 
+// Wrap wraps a key that was made elsewhere for the keyset called name. handle holds that key alone.
+func Wrap(ctx context.Context, kek Wrapper, name string, handle *keyset.Handle) ([]byte, error) {
+	if len(handle.KeysetInfo().GetKeyInfo()) != 1 {
+		return nil, fmt.Errorf("wrapping a key of keyset %q: it is not one key", name)
+	}
+	var buf bytes.Buffer
+	sealer := &keepCause{wrapper: kek}
+	if err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&buf), sealer, []byte(name)); err != nil {
+		return nil, fmt.Errorf("wrapping a key of keyset %q: %w", name, sealer.prefer(err))
+	}
+	return buf.Bytes(), nil
+}
+
 // Unwrap opens one wrapped key of the keyset called name and returns its AEAD. The key must be the one that id names,
 // alone in its Tink keyset, of one of the two types and with a TINK prefix; anything else is an error.
 func Unwrap(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte) (tink.AEAD, error) {
+	return unwrap(ctx, kek, name, id, wrapped, false)
+}
+
+// UnwrapKey is [Unwrap] for a key as it stands in the document of the keyset called name. One that opens what another
+// codec sealed may be of any AEAD that Tink has, and needs no prefix.
+func UnwrapKey(ctx context.Context, kek Unwrapper, name string, key Key) (tink.AEAD, error) {
+	return unwrap(ctx, kek, name, key.ID, key.Wrapped, key.OpensLegacy())
+}
+
+func unwrap(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte, legacy bool) (tink.AEAD, error) {
 	opener := &keepCause{unwrapper: kek}
 	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), opener, []byte(name))
 	if err != nil {
 		return nil, fmt.Errorf("opening key %s of keyset %q: %w", id, name, opener.prefer(err))
 	}
 	info := handle.KeysetInfo().GetKeyInfo()
-	if len(info) != 1 || info[0].GetKeyId() != uint32(id) || info[0].GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK || !known(info[0].GetTypeUrl()) {
+	if legacy && (len(info) != 1 || info[0].GetKeyId() != uint32(id)) {
+		return nil, fmt.Errorf("opening key %s of keyset %q: the wrapped keyset is not that one key", id, name)
+	}
+	if !legacy && (len(info) != 1 || info[0].GetKeyId() != uint32(id) || info[0].GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK || !known(info[0].GetTypeUrl())) {
 		return nil, fmt.Errorf("opening key %s of keyset %q: the wrapped keyset is not that one key, of type %s or %s with a TINK prefix", id, name, XAES256GCM, AES256GCM)
 	}
 	primitive, err := aead.New(handle)

@@ -27,7 +27,11 @@ func Steps(before, after *keys.Keyset) []Step {
 	for _, key := range after.Keys {
 		old := before.Key(key.ID)
 		if old == nil {
-			steps = append(steps, Step{Key: key.ID, To: key.State, Does: does("", key.State)})
+			step := Step{Key: key.ID, To: key.State, Does: does("", key.State)}
+			if key.OpensLegacy() && key.State.Opens() {
+				step.Does = "opens what another codec sealed (" + key.Imported.Legacy.String() + "), and nothing else"
+			}
+			steps = append(steps, step)
 			continue
 		}
 		about := func(format string, args ...any) {
@@ -69,6 +73,8 @@ func does(from, to keys.State) string {
 		return "seals, from the next refresh of every reader on"
 	case to == keys.Retired && from == keys.Primary:
 		return "goes on opening what it sealed"
+	case to == keys.Retired && from == "":
+		return "opens, and does not seal"
 	case to == keys.Retired && from == keys.Disabled:
 		return "opens again what it sealed"
 	case to == keys.Retired:
