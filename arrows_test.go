@@ -23,6 +23,7 @@ func TestImportArrows(t *testing.T) {
 		"keys/rotate":        append([]string{module + "/converter", "go.temporal.io/"}, vault...),
 		"keys/filestore":     append([]string{module + "/converter", "go.temporal.io/"}, vault...),
 		"keys/vaultstore":    {module + "/converter", module + "/codecserver", "go.temporal.io/"},
+		"keys/legacykeys":    append([]string{module + "/codecserver", module + "/principal", "go.temporal.io/sdk/client"}, vault...),
 		"keys/keyimport":     append([]string{module + "/converter", "go.temporal.io/"}, vault...),
 		"codecserver":        append(append([]string{module + "/keys", module + "/converter", "github.com/prometheus/"}, vault...), sdk...),
 		"codecserver/policy": append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),

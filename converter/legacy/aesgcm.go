@@ -44,17 +44,12 @@ func NewAESGCM(keys map[string][]byte) (*AESGCM, error) {
 // Open implements converter.Legacy. A payload with the format's encoding and other metadata beside it is not its own: an
 // envelope with a wrapped key, say, is another format.
 func (d *AESGCM) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
-	metadata, data := p.GetMetadata(), p.GetData()
-	id, ok := metadata[metadataKeyID]
-	if !ok || string(metadata[metadataEncoding]) != "binary/encrypted" {
+	id, ok := SampleKeyID(p)
+	if !ok {
 		return nil, converter.ErrNotSealed
 	}
-	for key := range metadata {
-		if key != metadataEncoding && key != metadataKeyID && key != "encryption-cipher" {
-			return nil, converter.ErrNotSealed
-		}
-	}
-	aead, ok := d.keys[string(id)]
+	data := p.GetData()
+	aead, ok := d.keys[id]
 	if !ok {
 		return nil, fmt.Errorf("%w: no key %.60q: give it to legacy.NewAESGCM", converter.ErrKeyUnavailable, id)
 	}
@@ -66,4 +61,19 @@ func (d *AESGCM) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
 		return nil, converter.ErrNotAuthentic
 	}
 	return inner(plaintext)
+}
+
+// SampleKeyID returns the key id of a payload in the format of [AESGCM], and whether p is one by its metadata.
+func SampleKeyID(p *commonpb.Payload) (string, bool) {
+	metadata := p.GetMetadata()
+	id, ok := metadata[metadataKeyID]
+	if !ok || string(metadata[metadataEncoding]) != "binary/encrypted" {
+		return "", false
+	}
+	for key := range metadata {
+		if key != metadataEncoding && key != metadataKeyID && key != "encryption-cipher" {
+			return "", false
+		}
+	}
+	return string(id), true
 }
