@@ -15,7 +15,7 @@ import (
 
 // verdict is what becomes of one payload.
 type verdict struct {
-	sealed  bool       // signet's; the rest of the fields is for these alone
+	sealed  bool       // signet's, or a legacy payload; the rest of the fields is for these alone
 	outer   wire.Outer // what the outside claims; zero where it is malformed
 	ns      *Namespace // whose it is, if that is known
 	rule    string     // the rule that decided
@@ -25,6 +25,8 @@ type verdict struct {
 	detail  string     // the same for the log
 	opened  bool       // authenticated: the outside is true
 	already bool       // encode: it came sealed
+
+	legacyKey string // of a legacy payload, as Legacy.Takes names it
 }
 
 func (v *verdict) close(r reason, detail string) { v.reason, v.detail = r, detail }
@@ -49,6 +51,7 @@ func (h *Handler) decode(q *request) {
 func (h *Handler) judge(q *request, it *item) {
 	outer, err := wire.Parse(it.payload.GetMetadata(), it.payload.GetData())
 	if errors.Is(err, wire.ErrForeign) {
+		h.judgeLegacy(q, it)
 		return
 	}
 	it.sealed, it.outer = true, outer
@@ -241,6 +244,9 @@ func (q *request) records(items []*item) []audit.Record {
 		}
 		if it.outer.Keyset != "" {
 			what.Key = fmt.Sprintf("%s/%08x", it.outer.Keyset, it.outer.KeyID)
+		}
+		if it.legacyKey != "" {
+			what.Key = it.legacyKey
 		}
 		if it.opened {
 			r.Item = what

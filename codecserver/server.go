@@ -54,6 +54,8 @@ type Namespace struct {
 	Scope string
 	// Codec of the namespace, for exactly that scope. Required.
 	Codec Codec
+	// Legacy says what other codecs' payloads Codec opens as well, during a migration. Nil: they pass as they are.
+	Legacy Legacy
 }
 
 // Mode is how a person in a browser is told that a payload stays closed. Machines always get the strict answer.

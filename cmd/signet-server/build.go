@@ -13,6 +13,7 @@ import (
 	"github.com/signet-temporal/signet/codecserver/audit"
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/legacykeys"
 	"github.com/signet-temporal/signet/principal/verify"
 )
 
@@ -173,11 +174,21 @@ func loadKeys(ctx context.Context, c *loaded, log *slog.Logger) (*heldKeys, erro
 func (c *loaded) codecs(ring *keys.Ring) ([]codecserver.Namespace, error) {
 	var all []codecserver.Namespace
 	for i, n := range c.Namespaces {
-		codec, err := converter.NewCodec(ring, converter.CodecOptions{Keyset: n.Keyset, AcceptKeysets: n.AcceptKeysets, Scope: n.Scope})
+		o := converter.CodecOptions{Keyset: n.Keyset, AcceptKeysets: n.AcceptKeysets, Scope: n.Scope}
+		ns := codecserver.Namespace{Name: n.Name, Scope: n.Scope}
+		if n.LegacyKeys {
+			legacy, err := legacykeys.New(ring, append([]string{n.Keyset}, n.AcceptKeysets...)...)
+			if err != nil {
+				return nil, fmt.Errorf("namespaces[%d].legacyKeys: %w", i, err)
+			}
+			o.Legacy, ns.Legacy = []converter.Legacy{legacy}, legacy
+		}
+		codec, err := converter.NewCodec(ring, o)
 		if err != nil {
 			return nil, fmt.Errorf("namespaces[%d]: %w", i, err)
 		}
-		all = append(all, codecserver.Namespace{Name: n.Name, Scope: n.Scope, Codec: codec})
+		ns.Codec = codec
+		all = append(all, ns)
 	}
 	return all, nil
 }

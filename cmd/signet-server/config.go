@@ -148,6 +148,10 @@ type namespaceConfig struct {
 	Keyset string `yaml:"keyset"`
 	// AcceptKeysets are other keysets whose payloads open: of tenants, of former names.
 	AcceptKeysets []string `yaml:"acceptKeysets"`
+	// LegacyKeys opens what other codecs sealed as well, with the keys that "signet keyset import" put into these keysets
+	// for it, for the time of a migration. Such payloads name no namespace: they count as those of the namespace that the
+	// request names in X-Namespace, as the Web UI and the CLI do. Default: they pass as they are.
+	LegacyKeys bool `yaml:"legacyKeys"`
 }
 
 // corsConfig lists Web UIs by origin, exactly as browsers send it: https://temporal.example.com.

@@ -29,6 +29,7 @@ type keysetCmd struct {
 	Verify  verifyCmd  `cmd:"" help:"Try every key: unwrap it, seal and open a probe with it."`
 	Backup  backupCmd  `cmd:"" help:"Write keysets to a file, every key wrapped as it is."`
 	Restore restoreCmd `cmd:"" help:"Create the keysets of a backup that are missing."`
+	Import  importCmd  `cmd:"" help:"Take in keys that were made elsewhere: a Tink keyset, or the AES key of another codec."`
 	Policy  policyCmd  `cmd:"" help:"Show or change what a keyset says about its rotation."`
 }
 

@@ -61,6 +61,7 @@ type keyInfo struct {
 	Rewrapped    time.Time  `json:"rewrapped,omitzero" help:"when it was last wrapped anew"`
 	WrappedBy    int        `json:"wrappedBy,omitempty" help:"version of the Transit key that wraps it"`
 	PromotableAt time.Time  `json:"promotableAt,omitzero" help:"from when on it may be promoted; for a pending key"`
+	Legacy       string     `json:"legacy,omitempty" help:"of an imported key that opens what another codec sealed, and nothing else: in which format"`
 }
 
 type next struct {
@@ -148,6 +149,9 @@ func describeKeyset(k *keys.Keyset, now time.Time) keysetInfo {
 				info.Next = &next{Command: "promote", Key: key.ID.String(), Allowed: !shown.PromotableAt.After(now), At: shown.PromotableAt, Auto: auto}
 			}
 		}
+		if key.OpensLegacy() {
+			shown.Legacy = key.Imported.Legacy.String()
+		}
 		info.Keys = append(info.Keys, shown)
 	}
 	return info
@@ -230,6 +234,9 @@ func (k keyInfo) does(now time.Time) string {
 	case keys.Primary:
 		return "seals and opens"
 	case keys.Retired:
+		if k.Legacy != "" {
+			return "opens what another codec sealed: " + printable(k.Legacy)
+		}
 		return "opens"
 	}
 	return "nothing"

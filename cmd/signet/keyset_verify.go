@@ -110,7 +110,7 @@ func verifyKeyset(ctx context.Context, k *keys.Keyset, kek keys.Unwrapper) verif
 
 // probe unwraps a key and has it open what it seals.
 func probe(ctx context.Context, kek keys.Unwrapper, name string, key keys.Key) error {
-	aead, err := keys.Unwrap(ctx, kek, name, key.ID, key.Wrapped)
+	aead, err := keys.UnwrapKey(ctx, kek, name, key)
 	if err != nil {
 		return err
 	}

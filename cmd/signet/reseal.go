@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/internal/wire"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/legacykeys"
 )
 
 // scheduleService is what it takes of Temporal.
@@ -34,6 +36,9 @@ type resealer struct {
 	keyset    string
 	key       uint32 // the primary key
 	plan      bool
+
+	legacy   *legacykeys.Decoder // what other codecs sealed, which codec opens then; nil: it stays
+	workflow string              // that the schedule starts
 }
 
 // How often, and how long, a schedule that was saved is looked at again. Temporal takes an update as a signal to the
@@ -117,6 +122,7 @@ func (r resealer) wait(ctx context.Context, id string, before []byte) (done bool
 // be saved.
 func (r resealer) reseal(d *workflowservice.DescribeScheduleResponse) (resealSchedule, error) {
 	found := resealSchedule{State: stateCurrent, From: []string{}}
+	r.workflow = d.GetSchedule().GetAction().GetStartWorkflow().GetWorkflowId()
 	stays := func(*proxy.VisitPayloadsContext) bool { return true }
 	if err := r.visit(d.GetMemo(), stays, &found); err != nil {
 		return found, err
@@ -147,7 +153,15 @@ func (r resealer) visit(m proto.Message, stays func(*proxy.VisitPayloadsContext)
 // payload returns p sealed under the primary key, or p itself where it is not to be changed.
 func (r resealer) payload(p *commonpb.Payload, stays bool, found *resealSchedule) (*commonpb.Payload, error) {
 	if !wire.Sealed(p.GetMetadata()) {
+		key, legacy := "", false
+		if r.legacy != nil {
+			key, legacy = r.legacy.Takes(p)
+		}
 		switch {
+		case legacy && !stays:
+			return r.moved(p, wire.Outer{Workflow: r.workflow}, cmp.Or(key, "legacy keys"), found)
+		case legacy:
+			found.Left++
 		case string(p.GetMetadata()[wire.MetadataEncoding]) == "binary/principal-v1": // sealed in a format of its own
 			found.Left++
 		case !wire.Exempt(p.GetMetadata()):
@@ -166,12 +180,17 @@ func (r resealer) payload(p *commonpb.Payload, stays bool, found *resealSchedule
 		found.Left++
 		return p, nil
 	}
+	return r.moved(p, outer, outer.Keyset+"/"+keys.ID(outer.KeyID).String(), found)
+}
+
+// moved is again, and counts it.
+func (r resealer) moved(p *commonpb.Payload, outer wire.Outer, from string, found *resealSchedule) (*commonpb.Payload, error) {
 	again, err := r.again(p, outer)
 	if err != nil {
 		return nil, err
 	}
 	found.Payloads++
-	if from := outer.Keyset + "/" + keys.ID(outer.KeyID).String(); !slices.Contains(found.From, from) {
+	if !slices.Contains(found.From, from) {
 		found.From = append(found.From, from)
 	}
 	return again, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/internal/keyconfig"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/legacykeys"
 )
 
 type schedulesCmd struct {
@@ -29,6 +30,8 @@ type resealCmd struct {
 	Keyset string   `env:"SIGNET_KEYSET" placeholder:"NAME" help:"Keyset that seals in the namespace; ns/<namespace> if none is named."`
 	Scope  string   `env:"SIGNET_SCOPE" placeholder:"NAME" help:"Scope of its payloads, if it is not the namespace."`
 	Plan   bool     `help:"Say what would be done, and change nothing."`
+
+	LegacyKeys bool `help:"Seal what another codec sealed as well, opened with the keys that \"keyset import\" put into the keyset for it."`
 }
 
 // Help is the long help of the command.
@@ -90,7 +93,15 @@ func (c *resealCmd) Run(a *app, at *schedulesCmd, parsed *kong.Context) error {
 			return missing(err, keyset, s)
 		}
 		defer ring.Close()
-		codec, err := converter.NewCodec(ring, converter.CodecOptions{Keyset: keyset, Scope: cmp.Or(c.Scope, options.Namespace)})
+		o := converter.CodecOptions{Keyset: keyset, Scope: cmp.Or(c.Scope, options.Namespace)}
+		var legacy *legacykeys.Decoder
+		if c.LegacyKeys {
+			if legacy, err = legacykeys.New(ring, keyset); err != nil {
+				return err
+			}
+			o.Legacy = []converter.Legacy{legacy}
+		}
+		codec, err := converter.NewCodec(ring, o)
 		if err != nil {
 			return codedf(exitUsage, "%s", err)
 		}
@@ -104,7 +115,7 @@ func (c *resealCmd) Run(a *app, at *schedulesCmd, parsed *kong.Context) error {
 		}
 		defer temporal.Close()
 		result.Key = keys.ID(primary)
-		r := resealer{service: temporal.WorkflowService(), namespace: options.Namespace, codec: codec, keyset: keyset, key: primary, plan: c.Plan}
+		r := resealer{service: temporal.WorkflowService(), namespace: options.Namespace, codec: codec, keyset: keyset, key: primary, plan: c.Plan, legacy: legacy}
 		result.Schedules, err = r.all(ctx, c.IDs)
 		return err
 	})

@@ -54,20 +54,25 @@ func PlanImport(k *keys.Keyset, imports []Import, now time.Time) (*keys.Keyset, 
 	return checked(next)
 }
 
-// imported reports whether k has the key already, and refuses one whose place another key has.
-func imported(k *keys.Keyset, in Import) (bool, error) {
-	there := k.Key(in.ID)
-	if l := in.Imported.Legacy; l != nil && l.Codec == keys.LegacyAESGCM {
-		if there != nil && (there.Imported == nil || there.Imported.Check != in.Imported.Check) {
-			return false, refusef(ErrRefused, "keyset %q: key id %s, which was made for the key, is taken: run the command again", k.Name, in.ID)
-		}
-		for i, key := range k.Keys { // its own ids are made up: what the payloads say counts
+// FindImport returns the key of k that in is, or would take the place of; nil if there is none.
+func FindImport(k *keys.Keyset, in Import) *keys.Key {
+	if l := in.Imported.Legacy; l != nil && l.Codec == keys.LegacyAESGCM { // its own ids are made up: what the payloads say counts
+		for i, key := range k.Keys {
 			if key.OpensLegacy() && key.Imported.Legacy.Codec == l.Codec && key.Imported.Legacy.KeyID == l.KeyID {
-				there = &k.Keys[i]
+				return &k.Keys[i]
 			}
 		}
+		return nil
 	}
+	return k.Key(in.ID)
+}
+
+// imported reports whether k has the key already, and refuses one whose place another key has.
+func imported(k *keys.Keyset, in Import) (bool, error) {
+	there := FindImport(k, in)
 	switch {
+	case there == nil && k.Key(in.ID) != nil:
+		return false, refusef(ErrRefused, "keyset %q: key id %s, which was made up for the key, is taken: run the command again", k.Name, in.ID)
 	case there == nil && in.ID == 0:
 		return false, refusef(ErrRefused, "keyset %q: a key has the id 0, which means no key here: make another with Tink", k.Name)
 	case there == nil:
