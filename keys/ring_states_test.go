@@ -65,7 +65,7 @@ func TestTheRingFollowsAKeyThroughItsWholeLife(t *testing.T) {
 			return rotate.PlanScheduleDestroy(k, first, rotate.DestroyOptions{Evidence: rotate.Evidence{AllowKeyInUse: true}}, time.Now())
 		})
 		time.Sleep(rotate.DefaultWait)
-		if _, err := rotate.Destroy(f.Context(), f.store, name, first); err != nil {
+		if _, err := rotate.Destroy(f.Context(), f.store, name, first, rotate.Evidence{AllowKeyInUse: true}); err != nil {
 			f.Fatal(err)
 		}
 		f.refresh()

@@ -20,14 +20,26 @@ import (
 
 type censusCmd struct {
 	temporalFlags
+	walkFlags
 
-	Checkpoint string  `env:"SIGNET_CENSUS_CHECKPOINT" placeholder:"FILE" help:"Keep the census in this file while it is taken, and go on from it when the command is run again. It is removed at the end."`
-	Rate       float64 `default:"100" env:"SIGNET_CENSUS_RATE" help:"Requests to Temporal a second, at most."`
-	Parallel   int     `default:"8" env:"SIGNET_CENSUS_PARALLEL" help:"Workflows that are looked at at once."`
+	Checkpoint string `env:"SIGNET_CENSUS_CHECKPOINT" placeholder:"FILE" help:"Keep the census in this file while it is taken, and go on from it when the command is run again. It is removed at the end."`
 
 	RunAsWorkflow     bool   `help:"Take the census as a Temporal workflow, in which every process with this flag takes part."`
 	TaskQueue         string `default:"signet-census" env:"SIGNET_CENSUS_TASK_QUEUE" help:"Task queue of that workflow."`
 	WorkflowNamespace string `env:"SIGNET_CENSUS_WORKFLOW_NAMESPACE" placeholder:"NAME" help:"Namespace in which that workflow runs, if not in the one that is counted."`
+}
+
+// walkFlags say how fast a namespace is walked.
+type walkFlags struct {
+	Rate     float64 `default:"100" env:"SIGNET_CENSUS_RATE" help:"Requests of a census to Temporal a second, at most."`
+	Parallel int     `default:"8" env:"SIGNET_CENSUS_PARALLEL" help:"Workflows that a census looks at at once."`
+}
+
+func (f walkFlags) check() error {
+	if f.Rate <= 0 || f.Parallel <= 0 {
+		return codedf(exitUsage, "--rate and --parallel must be more than 0: leave them away for their defaults")
+	}
+	return nil
 }
 
 // Help is the long help of the command.
@@ -47,8 +59,8 @@ first begins it, all work for it, and each prints the result. When none is left 
 
 // Run takes the census.
 func (c *censusCmd) Run(a *app) error {
-	if c.Rate <= 0 || c.Parallel <= 0 {
-		return codedf(exitUsage, "--rate and --parallel must be more than 0: leave them away for their defaults")
+	if err := c.check(); err != nil {
+		return err
 	}
 	options, err := c.options()
 	if err != nil {

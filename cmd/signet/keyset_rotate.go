@@ -15,7 +15,9 @@ import (
 type rotateCmd struct {
 	Names       []string `arg:"" optional:"" name:"name" help:"Name of the keyset; with --auto names of keysets, or none for all of them."`
 	Auto        bool     `xor:"how" help:"Do what is due by the policy of each keyset: add a key when the primary one is old enough, promote it when the propagation delay has passed. Nothing is ever destroyed. For cron, on several machines if you like."`
-	Compromised *keys.ID `xor:"how" placeholder:"ID" help:"Mark this key as compromised, and if it is the primary one promote another at once."`
+	Compromised *keys.ID `xor:"how" placeholder:"ID" help:"Mark this key as compromised, and if it is the primary one promote another at once. Then see what was sealed with it, where Temporal can be reached."`
+	SkipCensus  bool     `help:"With --compromised: do not look in Temporal for what was sealed with the key."`
+	namespaceFlags
 	planFlag
 }
 
@@ -24,7 +26,10 @@ func (rotateCmd) Help() string {
 	return `Workers fetch the pending key with their next refresh. Promote it when the propagation delay has passed. A keyset that
 has a pending key keeps it, and gets no other.
 
-` + jsonHelp[change]() + "\nWith --auto and --output json:\n\n" + membersOf[changes]()
+--compromised looks in Temporal for what was sealed with the key once that is replaced: in the namespaces given, or that
+after which the keyset is called. If Temporal is away the rotation stands, the exit code is 0, and it is said what to run later.
+
+` + jsonHelp[change]() + "\nWith --compromised and --output json:\n\n" + membersOf[compromised]() + "\nWith --auto and --output json:\n\n" + membersOf[changes]()
 }
 
 // Run begins a rotation, or does what the flags ask for instead.
@@ -32,7 +37,14 @@ func (c *rotateCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	if err := checkNames(c.Names...); err != nil {
 		return err
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
 	switch {
+	case c.Compromised == nil && (c.SkipCensus || len(c.Namespaces) > 0):
+		return codedf(exitUsage, "--namespace and --skip-census belong to --compromised: leave them out")
+	case c.SkipCensus && len(c.Namespaces) > 0:
+		return codedf(exitUsage, "--namespace and --skip-census can't be used together: see signet keyset rotate --help")
 	case c.Auto:
 		return c.auto(a, at, parsed)
 	case len(c.Names) == 0:
@@ -40,14 +52,19 @@ func (c *rotateCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	case len(c.Names) > 1:
 		return codedf(exitUsage, "unexpected argument %s: only --auto takes several keysets: see signet keyset rotate --help", c.Names[1])
 	}
-	var result change
-	plan := rotate.PlanBegin
 	if c.Compromised != nil {
-		plan = func(k *keys.Keyset, fresh rotate.NewKey, now time.Time) (*keys.Keyset, error) {
-			return rotate.PlanCompromised(k, *c.Compromised, fresh, now)
-		}
+		return c.compromise(a, at, parsed)
 	}
-	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
+	result, err := c.change(a, at, parsed, rotate.PlanBegin)
+	if err != nil {
+		return err
+	}
+	return a.print(result, func(w io.Writer) { result.pending(w, a.now()) })
+}
+
+// change changes the one keyset that was named.
+func (c *rotateCmd) change(a *app, at *keysetCmd, parsed *kong.Context, plan func(*keys.Keyset, rotate.NewKey, time.Time) (*keys.Keyset, error)) (result change, err error) {
+	err = at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
 		fresh := newKey(ctx, s, c.Plan)
 		r, err := apply(ctx, s, c.Names[0], c.Plan, func(k *keys.Keyset) (*keys.Keyset, error) { return plan(k, fresh, a.now()) })
 		if err == nil {
@@ -55,16 +72,7 @@ func (c *rotateCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return a.print(result, func(w io.Writer) {
-		if c.Compromised != nil {
-			c.compromised(w, result)
-			return
-		}
-		result.pending(w, a.now())
-	})
+	return result, err
 }
 
 // subject returns the key that a rotation is about: the one that waits, or the primary one if none does.
@@ -96,33 +104,6 @@ func (r change) pending(w io.Writer, now time.Time) {
 		return
 	}
 	fmt.Fprintf(w, "It may be promoted now:\n\n    signet keyset promote %s\n", r.Keyset)
-}
-
-func (c *rotateCmd) compromised(w io.Writer, r change) {
-	key, name := *c.Compromised, r.Keyset
-	if r.plan(w) {
-		return
-	}
-	if len(r.Steps) == 0 {
-		fmt.Fprintf(w, "Key %s of keyset %s was marked as compromised before, and does not seal.\n", key, name)
-	} else {
-		fmt.Fprintf(w, "Key %s of keyset %s is marked as compromised, and never seals again.\n", key, name)
-	}
-	if r.Retired != nil {
-		fmt.Fprintf(w, "Key %s is primary, at once: workers seal with it from their next refresh on. One that has not refreshed meets a key it\ndoes not know, asks for it at once, and retries the workflow task if it does not have it in time.\n", r.Key)
-	}
-	fmt.Fprintf(w, `
-What key %[1]s sealed must be taken as read by whoever has the key; it still opens here, so that workflows go on. Next:
-
- 1. Find out how it got out. If it was through Vault, revoke those tokens, rotate the Transit key and wrap all keys anew:
-      vault write -f transit/keys/signet/rotate
-      signet keyset rewrap
- 2. See what was sealed with it: the key id %[2]s/%[1]s stands in clear in each payload:
-      temporal workflow show -w ID -o json | signet payload inspect
- 3. Let workflows that carry it end, and write schedules anew. When nothing needs the key any more:
-      signet keyset disable %[2]s --key=%[1]s
-      signet keyset destroy %[2]s --key=%[1]s --schedule
-`, key, name)
 }
 
 // auto does for each keyset what is due. One that fails does not hold up the others.

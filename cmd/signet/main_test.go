@@ -4,11 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/census"
 )
 
 func TestMain(m *testing.M) {
@@ -26,10 +31,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"json":  checkJSON,
-			"lines": lines,
-			"keyof": keyOf,
+			"exits":       exits,
+			"refuses":     refuses,
+			"savedcensus": savedCensusFile,
+			"json":        checkJSON,
+			"lines":       lines,
+			"keyof":       keyOf,
 		},
 	})
 }
@@ -58,6 +65,43 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if code != "0" && !slices.Contains(args, "payload") && ts.ReadFile("stdout") != "" {
 		ts.Fatalf("failure, and stdout says %q", ts.ReadFile("stdout"))
 	}
+}
+
+// refuses is exits for a command that prints why, and wants something on stdout: refuses CODE PROGRAM ARG…
+func refuses(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	if err == nil || err.Error() != "exit status "+args[0] || neg {
+		ts.Fatalf("%v, want exit code %s", err, args[0])
+	}
+	if stderr := ts.ReadFile("stderr"); !strings.HasPrefix(stderr, "signet: ") || strings.Count(stderr, "\n") != 1 {
+		ts.Fatalf("stderr is not one line that begins with \"signet: \": %q", stderr)
+	}
+	if ts.ReadFile("stdout") == "" {
+		ts.Fatalf("stdout is empty")
+	}
+}
+
+// savedCensusFile writes what `signet census --output json` prints of three workflows: savedcensus FILE NAMESPACE AGE
+// and then nothing, KEY open, KEY closed, or references.
+func savedCensusFile(ts *testscript.TestScript, neg bool, args []string) {
+	age, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	began := time.Now().Add(-age)
+	r := &census.Result{Namespace: args[1], Retention: keys.Duration(72 * time.Hour), Began: began, Finished: began.Add(time.Second)}
+	r.Tally = census.Tally{Open: 2, Closed: 1, Keys: map[string]*census.Key{}}
+	switch what := args[3:]; {
+	case len(what) == 1 && what[0] == "references":
+		r.References = 1
+	case len(what) == 2 && what[1] == "closed":
+		r.Keys[what[0]] = &census.Key{Payloads: map[census.Place]int64{census.InHistory: 7}, Closed: 1, LastClose: began, WorkflowIDs: []string{"order-1"}}
+	case len(what) == 2 && what[1] == "open":
+		r.Keys[what[0]] = &census.Key{Payloads: map[census.Place]int64{census.InHistory: 6, census.InSchedule: 1}, Open: 2, Closed: 1, Schedules: 1, WorkflowIDs: []string{"order-1"}, ScheduleIDs: []string{"nightly"}}
+	case len(what) > 0 || neg:
+		ts.Fatalf("unknown: %v", what)
+	}
+	text, err := json.Marshal(newCounted(r))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
 }
 
 // checkJSON wants stdout to be one JSON value with exactly these members, and no other: json MEMBER…

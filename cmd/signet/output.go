@@ -46,6 +46,13 @@ func membersOf[T any]() string {
 func describe(w io.Writer, t reflect.Type, indent string) {
 	for i := range t.NumField() {
 		field := t.Field(i)
+		if field.Anonymous {
+			describe(w, field.Type, indent)
+			continue
+		}
+		if !field.IsExported() {
+			continue
+		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		inner := field.Type
 		for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {

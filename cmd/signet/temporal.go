@@ -18,8 +18,16 @@ import (
 // takes it: TEMPORAL_* variables, and a profile of its configuration file. The API key is no flag: process lists and shell
 // histories would keep it.
 type temporalFlags struct {
+	temporalPlace
+	Namespace string `group:"temporal" short:"n" env:"TEMPORAL_NAMESPACE" placeholder:"NAME" help:"Namespace in Temporal; default if nothing says otherwise."`
+}
+
+// options are the SDK's, from flags before variables before the file.
+func (f temporalFlags) options() (client.Options, error) { return f.temporalPlace.options(f.Namespace) }
+
+// temporalPlace is temporalFlags without a namespace.
+type temporalPlace struct {
 	Address                    string `group:"temporal" env:"TEMPORAL_ADDRESS" placeholder:"HOST:PORT" help:"Temporal's frontend; localhost:7233 if nothing says otherwise."`
-	Namespace                  string `group:"temporal" short:"n" env:"TEMPORAL_NAMESPACE" placeholder:"NAME" help:"Namespace in Temporal; default if nothing says otherwise."`
 	APIKeyFile                 string `group:"temporal" name:"api-key-file" env:"SIGNET_TEMPORAL_API_KEY_FILE" placeholder:"FILE" help:"File with an API key; or set TEMPORAL_API_KEY."`
 	TLS                        bool   `group:"temporal" env:"TEMPORAL_TLS" help:"Use TLS; implied by the other TLS flags and by an API key."`
 	TLSCAPath                  string `group:"temporal" name:"tls-ca-path" env:"TEMPORAL_TLS_SERVER_CA_CERT_PATH" placeholder:"FILE" help:"PEM file with the authority of the server's certificate."`
@@ -31,8 +39,8 @@ type temporalFlags struct {
 	Profile                    string `group:"temporal" env:"TEMPORAL_PROFILE" placeholder:"NAME" help:"Profile in that file."`
 }
 
-// options are the SDK's, from flags before variables before the file.
-func (f temporalFlags) options() (client.Options, error) {
+// options are those for a namespace; an empty one is that of the environment.
+func (f temporalPlace) options(namespace string) (client.Options, error) {
 	p, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{ConfigFilePath: f.TemporalConfig, ConfigFileProfile: f.Profile})
 	if err != nil {
 		return client.Options{}, codedf(exitUsage, "configuration of Temporal: %s", err)
@@ -44,7 +52,7 @@ func (f temporalFlags) options() (client.Options, error) {
 		return value != ""
 	}
 	set(&p.Address, f.Address)
-	set(&p.Namespace, f.Namespace)
+	set(&p.Namespace, namespace)
 	if f.APIKeyFile != "" {
 		text, err := os.ReadFile(f.APIKeyFile)
 		if err != nil {

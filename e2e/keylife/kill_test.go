@@ -196,7 +196,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 		{"rotate --auto adds", false, func(name string, _ given) []string { return []string{"rotate", "--auto", name} }},
 		{"rotate --auto promotes", true, func(name string, _ given) []string { return []string{"rotate", "--auto", name} }},
 		{"rotate --compromised", false, func(name string, g given) []string {
-			return []string{"rotate", name, "--compromised=" + g.primary.String()}
+			return []string{"rotate", name, "--compromised=" + g.primary.String(), "--skip-census"}
 		}},
 		{"promote", true, func(name string, g given) []string { return []string{"promote", name, key(g.pending)} }},
 		{"retire", true, func(name string, g given) []string { return []string{"retire", name, key(g.pending)} }},
@@ -207,7 +207,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 		}},
 		{"destroy --cancel", false, func(name string, g given) []string { return []string{"destroy", name, key(g.scheduled), "--cancel"} }},
 		{"destroy --carry-out", false, func(name string, g given) []string {
-			return []string{"destroy", name, key(g.scheduled), "--carry-out"}
+			return []string{"destroy", name, key(g.scheduled), "--carry-out", "--allow-destroying-a-key-in-use"}
 		}},
 		{"policy", false, func(name string, _ given) []string { return []string{"policy", name, "--rotate-every=720h"} }},
 		{"rewrap", true, func(name string, _ given) []string { return []string{"rewrap", name} }},

@@ -59,12 +59,13 @@ func TestAKeyLivesFromPendingToDestroyed(t *testing.T) {
 	refused(t, s, 3, "nothing shows that the key is unused", "destroy", keyset, "--key="+first, "--schedule")
 	schedule := []string{"destroy", keyset, "--key=" + first, "--schedule", "--allow-destroying-a-key-in-use"}
 	run(t, s, append(schedule, "--wait=1h")...)
-	refused(t, s, 3, "too early to destroy", "destroy", keyset, "--key="+first, "--carry-out")
+	refused(t, s, 3, "too early to destroy", "destroy", keyset, "--key="+first, "--carry-out", "--allow-destroying-a-key-in-use")
 	run(t, s, "destroy", keyset, "--key="+first, "--cancel")
 	refused(t, s, 3, "not scheduled", "destroy", keyset, "--key="+first, "--carry-out")
 	run(t, s, append(schedule, "--wait=10ms")...)
 	time.Sleep(10 * time.Millisecond)
-	refused(t, s, 1, `must grant "update" on path "secret/destroy/signet/keysets/ns/payments"`, "destroy", keyset, "--key="+first, "--carry-out")
+	refused(t, s, 1, `must grant "update" on path "secret/destroy/signet/keysets/ns/payments"`, "destroy", keyset, "--key="+first, "--carry-out", "--allow-destroying-a-key-in-use")
+	refused(t, s, 3, "nothing shows that the key is unused", "destroy", keyset, "--key="+first, "--carry-out")
 	if by := states(t, s); len(by["disabled"]) != 1 {
 		t.Errorf("refused to the custodian, it left %v", by)
 	}
@@ -191,7 +192,7 @@ func TestACompromisedKeyIsReplacedAtOnce(t *testing.T) {
 	leaked := states(t, s)["primary"][0]
 	old := slow.seals(t, leaked)
 	out := signet(t, s, "keyset", "rotate", keyset, "--compromised="+leaked)
-	for _, want := range []string{"is marked as compromised, and never seals again", "is primary, at once", "vault write -f transit/keys/signet/rotate", "signet payload inspect"} {
+	for _, want := range []string{"is marked as compromised, and never seals again", "is primary, at once", "vault write -f transit/keys/signet/rotate", "signet census --namespace=payments"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}

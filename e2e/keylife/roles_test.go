@@ -35,7 +35,7 @@ func TestEachRoleDoesItsWorkAndNothingMore(t *testing.T) {
 		{"disable", []string{"disable", keyset, "--key=" + first}, "custodian destroyer"},
 		{"policy", []string{"policy", keyset, "--rotate-every=720h"}, "custodian destroyer"},
 		{"promote", []string{"promote", keyset}, "custodian"}, // when it is tried as the destroyer, nothing is pending
-		{"destroy", []string{"destroy", keyset, "--key=" + first, "--carry-out"}, "destroyer"},
+		{"destroy", []string{"destroy", keyset, "--key=" + first, "--carry-out", "--allow-destroying-a-key-in-use"}, "destroyer"},
 	}
 	for _, role := range []string{"worker", "server", "auditor", "custodian", "destroyer"} {
 		t.Run(role, func(t *testing.T) {

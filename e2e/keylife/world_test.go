@@ -86,7 +86,7 @@ func run(t *testing.T, s *stack.Stack, args ...string) change {
 // carryOut destroys a key as the destroyer: the custodian may not.
 func carryOut(t *testing.T, s *stack.Stack, key string) stack.Run {
 	t.Helper()
-	return execAt(t, s.Vault.Address, token(t, s, "destroyer"), "keyset", "destroy", keyset, "--key="+key, "--carry-out", "--output=json")
+	return execAt(t, s.Vault.Address, token(t, s, "destroyer"), "keyset", "destroy", keyset, "--key="+key, "--carry-out", "--allow-destroying-a-key-in-use", "--output=json")
 }
 
 func decode(t *testing.T, out string, to any) {

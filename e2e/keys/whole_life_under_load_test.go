@@ -183,7 +183,7 @@ func destroy(t *testing.T, s *stack.Stack, key string) {
 	}
 	s.VaultWrite(t, "sys/policies/acl/signet-destroyer", map[string]any{"policy": policy})
 	env := []string{"VAULT_ADDR=" + s.Vault.Address, "VAULT_TOKEN=" + s.VaultToken(t, "signet-destroyer")}
-	if run := stack.Exec(t, env, stack.Program(t, "signet"), "keyset", "destroy", "ns/payments", "--key="+key, "--carry-out"); run.Code != 0 {
+	if run := stack.Exec(t, env, stack.Program(t, "signet"), "keyset", "destroy", "ns/payments", "--key="+key, "--carry-out", "--allow-destroying-a-key-in-use"); run.Code != 0 {
 		t.Fatalf("destroy: exit code %d: %s", run.Code, run.Stderr)
 	}
 }

@@ -159,7 +159,7 @@ func TestWhateverIsInterruptedCanBeRunAgain(t *testing.T) {
 			return rotate.PlanPolicy(k, keys.Policy{PropagationDelay: k.Policy.PropagationDelay, RotateEvery: keys.Duration(time.Hour)})
 		}),
 		"destroy": func(ctx context.Context, cr custodian, c cast) error {
-			_, err := rotate.Destroy(ctx, cr, name, c.scheduled)
+			_, err := rotate.Destroy(ctx, cr, name, c.scheduled, word)
 			return err
 		},
 		"rewrap": func(ctx context.Context, cr custodian, _ cast) error {
@@ -248,11 +248,11 @@ func TestARefusedDestructionRemovesNothing(t *testing.T) {
 		p, c := stage(t)
 		before := p.Calls()
 		for _, id := range []keys.ID{c.primary, c.retired, c.disabled} {
-			_, err := rotate.Destroy(t.Context(), p, name, id)
+			_, err := rotate.Destroy(t.Context(), p, name, id, word)
 			wantError(t, err, rotate.ErrRefused, id.String())
 		}
 		denied := errors.New("vault denied permission")
-		_, err := rotate.Destroy(t.Context(), keeper{p, denied}, name, c.scheduled)
+		_, err := rotate.Destroy(t.Context(), keeper{p, denied}, name, c.scheduled, word)
 		wantError(t, err, denied, c.scheduled.String(), "is not destroyed")
 		if after := p.Calls(); after.Replace != before.Replace || after.Forget != before.Forget {
 			t.Errorf("calls %+v, were %+v: something was removed", after, before)

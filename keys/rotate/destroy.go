@@ -12,7 +12,7 @@ import (
 const DefaultWait = 7 * 24 * time.Hour
 
 // Evidence is what is known about the use of a key whose destruction is asked for. The zero value is none, and then no
-// destruction is scheduled.
+// destruction is scheduled, nor carried out.
 type Evidence struct {
 	// CensusAt is when a census began that found nothing sealed with the key. It counts only if no reader could seal
 	// with the key any more by then.
@@ -20,6 +20,35 @@ type Evidence struct {
 	// AllowKeyInUse goes without a census: whoever sets it has another proof, or accepts that what is still sealed with
 	// the key is lost.
 	AllowKeyInUse bool
+}
+
+// SealedUntil is from when on nobody seals with a key of k any more, as far as its document says: when another took its
+// place, and the propagation delay of the keyset, in which readers notice. It is a zero time while the key may seal. What a
+// census finds that begins later can only become less.
+func SealedUntil(k *keys.Keyset, id keys.ID) time.Time {
+	key, delay := k.Key(id), time.Duration(k.Policy.PropagationDelay)
+	switch {
+	case key == nil, key.State == keys.Primary:
+		return time.Time{}
+	case key.Promoted.IsZero():
+		return key.Created // it has never sealed
+	case key.Retired.IsZero():
+		return key.Disabled.Add(delay) // somebody made the document by hand
+	}
+	return key.Retired.Add(delay)
+}
+
+// shows reports why it does not show that a disabled key of k is unused.
+func (o Evidence) shows(k *keys.Keyset, id keys.ID) error {
+	switch sealed := SealedUntil(k, id); {
+	case o.AllowKeyInUse:
+		return nil
+	case o.CensusAt.IsZero():
+		return refusef(ErrRefused, "keyset %q, key %s: nothing shows that the key is unused, and whatever is sealed with it is lost when it is destroyed: name every namespace whose workflows use the keyset with --namespace, or censuses of them with --census", k.Name, id)
+	case o.CensusAt.Before(sealed):
+		return refusef(ErrTooEarly, "keyset %q, key %s: too early to count: readers may seal with the key until %s, and the census began before that: take one after it", k.Name, id, atLeast(sealed))
+	}
+	return nil
 }
 
 // DestroyOptions of [PlanScheduleDestroy].
@@ -31,8 +60,8 @@ type DestroyOptions struct {
 }
 
 // PlanScheduleDestroy returns k with the destruction of a disabled key scheduled: the first of two steps. k is not
-// changed, and is returned as it is when the destruction is scheduled, or done, already. Errors match [ErrRefused] or
-// [ErrNoKey].
+// changed, and is returned as it is when the destruction is scheduled, or done, already. Errors match [ErrRefused],
+// [ErrNoKey] or, for a census that began too early, [ErrTooEarly].
 func PlanScheduleDestroy(k *keys.Keyset, id keys.ID, o DestroyOptions, now time.Time) (*keys.Keyset, error) {
 	if o.Wait == 0 {
 		o.Wait = DefaultWait
@@ -50,10 +79,9 @@ func PlanScheduleDestroy(k *keys.Keyset, id keys.ID, o DestroyOptions, now time.
 		return nil, refusef(ErrRefused, "key %s of keyset %q is %s and in use: disable it first with \"signet keyset disable %[2]s --key=%[1]s\", which can be undone, and see what no longer opens", id, k.Name, key.State)
 	case o.Wait < delay:
 		return nil, refusef(ErrRefused, "keyset %q, key %s: a waiting period of %s is shorter than the propagation delay of %s: wait at least as long", k.Name, id, o.Wait, delay)
-	case !o.AllowKeyInUse && o.CensusAt.IsZero():
-		return nil, refusef(ErrRefused, "keyset %q, key %s: nothing shows that the key is unused, and whatever is sealed with it is lost when it is destroyed: --allow-destroying-a-key-in-use takes that risk", k.Name, id)
-	case !o.AllowKeyInUse && o.CensusAt.Before(key.Disabled.Add(delay)):
-		return nil, refusef(ErrRefused, "keyset %q, key %s: the census began before %s, when readers could still seal with the key: take another", k.Name, id, atLeast(key.Disabled.Add(delay)))
+	}
+	if err := o.shows(k, id); err != nil {
+		return nil, err
 	}
 	key.DestroyAfter = stamp(now).Add(o.Wait)
 	return checked(next)
@@ -75,10 +103,11 @@ func PlanCancelDestroy(k *keys.Keyset, id keys.ID) (*keys.Keyset, error) {
 	return checked(next)
 }
 
-// PlanDestroy returns k without the material of a key whose waiting period is over: the second of two steps. k is not
-// changed, and is returned as it is when the key is destroyed already. Errors match [ErrRefused], [ErrNoKey] or
+// PlanDestroy returns k without the material of a key whose waiting period is over: the second of two steps, for which
+// the evidence is asked for again, since a backup of Temporal or a reset may have brought something back meanwhile. k is
+// not changed, and is returned as it is when the key is destroyed already. Errors match [ErrRefused], [ErrNoKey] or
 // [ErrTooEarly]. Earlier versions of the document still hold the material: [Destroy] removes them.
-func PlanDestroy(k *keys.Keyset, id keys.ID, now time.Time) (*keys.Keyset, error) {
+func PlanDestroy(k *keys.Keyset, id keys.ID, o Evidence, now time.Time) (*keys.Keyset, error) {
 	next, key, err := open(k, id)
 	switch {
 	case err != nil:
@@ -90,6 +119,9 @@ func PlanDestroy(k *keys.Keyset, id keys.ID, now time.Time) (*keys.Keyset, error
 	}
 	if wait := key.DestroyAfter.Sub(now); wait > 0 {
 		return nil, refusef(ErrTooEarly, "keyset %q, key %s: too early to destroy: the waiting period ends in %s, at %s; until then \"signet keyset destroy %[1]s --key=%[2]s --cancel\" calls it off", k.Name, id, roundUp(wait), atLeast(key.DestroyAfter))
+	}
+	if err := o.shows(k, id); err != nil {
+		return nil, err
 	}
 	key.State, key.Destroyed, key.DestroyAfter, key.Wrapped = keys.Destroyed, stamp(now), time.Time{}, nil
 	return checked(next)
@@ -104,9 +136,9 @@ type Forgetter interface {
 // Destroy carries out the scheduled destruction of a key: see [PlanDestroy]. It removes what the store keeps of earlier
 // versions of the document, first, so that nothing is half done by somebody who may not do that, and last, also when the
 // key was destroyed before, so that an interrupted run is completed.
-func Destroy(ctx context.Context, store Forgetter, name string, id keys.ID) (Result, error) {
+func Destroy(ctx context.Context, store Forgetter, name string, id keys.ID, o Evidence) (Result, error) {
 	now := time.Now()
-	plan := func(k *keys.Keyset) (*keys.Keyset, error) { return PlanDestroy(k, id, now) }
+	plan := func(k *keys.Keyset) (*keys.Keyset, error) { return PlanDestroy(k, id, o, now) }
 	if _, err := Preview(ctx, store, name, plan); err != nil {
 		return Result{}, err
 	}

@@ -63,7 +63,7 @@ func take(k *keys.Keyset, step byte, id keys.ID, force bool, now time.Time) (*ke
 	case 5:
 		return rotate.PlanScheduleDestroy(k, id, rotate.DestroyOptions{Wait: 2 * time.Hour, Evidence: rotate.Evidence{AllowKeyInUse: force, CensusAt: now}}, now)
 	case 6:
-		return rotate.PlanDestroy(k, id, now)
+		return rotate.PlanDestroy(k, id, rotate.Evidence{AllowKeyInUse: force, CensusAt: now}, now)
 	case 7:
 		return rotate.PlanAuto(k, rotate.Pretended, now)
 	case 8:

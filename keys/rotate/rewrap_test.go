@@ -46,7 +46,7 @@ func TestRewrapBringsEveryKeyUnderTheNewestVersionAndOpensNone(t *testing.T) {
 			t.Errorf("once more: %+v, %v, want nothing changed", r.Steps(), err)
 		}
 		// A destroyed key has nothing to wrap.
-		if _, err := rotate.Destroy(t.Context(), p, name, c.scheduled); err != nil {
+		if _, err := rotate.Destroy(t.Context(), p, name, c.scheduled, word); err != nil {
 			t.Fatal(err)
 		}
 		p.kek.Rotate(t)

@@ -16,6 +16,9 @@ var (
 	long  = today.Add(-90 * 24 * time.Hour)
 )
 
+// word is what goes without a census.
+var word = rotate.Evidence{AllowKeyInUse: true}
+
 // everyState is a keyset with one key in each state, which it has been in for long. The ids are 1 to 5, in the order of
 // a key's life from pending on.
 func everyState() *keys.Keyset {
@@ -38,7 +41,7 @@ func scheduled(after time.Time) *keys.Keyset {
 
 // TestEveryStepFromEveryState is the state machine: what each step makes of a key in each state, and what it refuses.
 func TestEveryStepFromEveryState(t *testing.T) {
-	accept := rotate.DestroyOptions{Evidence: rotate.Evidence{AllowKeyInUse: true}}
+	accept := rotate.DestroyOptions{Evidence: word}
 	steps := map[string]struct {
 		plan func(k *keys.Keyset, id keys.ID) (*keys.Keyset, error)
 		// what a pending, primary, retired, disabled and destroyed key becomes; "-" for a refusal and what it says
@@ -60,7 +63,7 @@ func TestEveryStepFromEveryState(t *testing.T) {
 			return rotate.PlanScheduleDestroy(k, id, accept, today)
 		}, [5]string{"-disable it first", "-promote another first", "-disable it first with \"signet keyset disable ns/payments --key=00000003\"", "disabled", "destroyed"}},
 		"destroy": {func(k *keys.Keyset, id keys.ID) (*keys.Keyset, error) {
-			return rotate.PlanDestroy(k, id, today)
+			return rotate.PlanDestroy(k, id, accept.Evidence, today)
 		}, [5]string{"-not scheduled", "-not scheduled", "-not scheduled", "-signet keyset destroy ns/payments --key=00000004 --schedule", "destroyed"}},
 		"cancel a destruction": {func(k *keys.Keyset, id keys.ID) (*keys.Keyset, error) {
 			return rotate.PlanCancelDestroy(k, id)
@@ -148,22 +151,37 @@ func TestEnablingCallsADestructionOff(t *testing.T) {
 	if !next.Key(4).Retired.Equal(long) {
 		t.Errorf("it is retired since %s, want %s as before", next.Key(4).Retired, long)
 	}
-	_, err = rotate.PlanDestroy(next, 4, today.Add(2*time.Hour))
+	_, err = rotate.PlanDestroy(next, 4, word, today.Add(2*time.Hour))
 	wantError(t, err, rotate.ErrRefused, "is retired and its destruction is not scheduled")
 }
 
 func TestADestructionIsScheduledOnlyOnEvidence(t *testing.T) {
-	seals := long.Add(5 * time.Minute) // the key is disabled since long; by then no reader seals with it
-	for what, o := range map[string]rotate.DestroyOptions{
-		"nothing shows":           {},
-		"the census began before": {Evidence: rotate.Evidence{CensusAt: seals.Add(-1)}},
-		"waiting period of 4m59s": {Evidence: rotate.Evidence{AllowKeyInUse: true}, Wait: 5*time.Minute - time.Second},
+	seals := long.Add(5 * time.Minute) // another key took its place long ago; by then no reader seals with it
+	for what, tc := range map[string]struct {
+		o     rotate.DestroyOptions
+		class error
+	}{
+		"nothing shows":                       {rotate.DestroyOptions{}, rotate.ErrRefused},
+		"the census began before":             {rotate.DestroyOptions{Evidence: rotate.Evidence{CensusAt: seals.Add(-1)}}, rotate.ErrTooEarly},
+		"waiting period of 4m59s":             {rotate.DestroyOptions{Evidence: word, Wait: 5*time.Minute - time.Second}, rotate.ErrRefused},
+		"until " + seals.Format(time.RFC3339): {rotate.DestroyOptions{Evidence: rotate.Evidence{CensusAt: long}}, rotate.ErrTooEarly},
 	} {
-		next, err := rotate.PlanScheduleDestroy(everyState(), 4, o, today)
-		wantError(t, err, rotate.ErrRefused, "00000004", what)
+		next, err := rotate.PlanScheduleDestroy(everyState(), 4, tc.o, today)
+		wantError(t, err, tc.class, "00000004", what)
 		if next != nil {
 			t.Errorf("%s: a document came beside the error", what)
 		}
+		if tc.o.Wait != 0 {
+			continue
+		}
+		next, err = rotate.PlanDestroy(scheduled(long), 4, tc.o.Evidence, today)
+		wantError(t, err, tc.class, "00000004", what)
+		if next != nil {
+			t.Errorf("%s, and carried out: a document came beside the error", what)
+		}
+	}
+	if next, err := rotate.PlanDestroy(scheduled(long), 4, rotate.Evidence{CensusAt: seals}, today); err != nil || next.Key(4).State != keys.Destroyed {
+		t.Errorf("carried out on a census: %+v, %v", next, err)
 	}
 	for what, tc := range map[string]struct {
 		o    rotate.DestroyOptions
@@ -188,13 +206,13 @@ func TestADestructionIsScheduledOnlyOnEvidence(t *testing.T) {
 
 func TestADestructionWaitsCanBeCalledOffAndIsFinal(t *testing.T) {
 	k := scheduled(today.Add(time.Hour))
-	_, err := rotate.PlanDestroy(k, 4, today.Add(time.Hour-1))
+	_, err := rotate.PlanDestroy(k, 4, word, today.Add(time.Hour-1))
 	wantError(t, err, rotate.ErrTooEarly, "00000004", "too early to destroy", "ends in 1s, at 2026-10-01T13:00:00Z", "--cancel")
 	off, err := rotate.PlanCancelDestroy(k, 4)
 	if err != nil || off.Key(4).State != keys.Disabled || !off.Key(4).DestroyAfter.IsZero() {
 		t.Fatalf("called off: %+v, %v, want it disabled and not scheduled", off, err)
 	}
-	gone, err := rotate.PlanDestroy(k, 4, today.Add(time.Hour))
+	gone, err := rotate.PlanDestroy(k, 4, word, today.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,5 +272,30 @@ func TestAPolicyWithoutTimeForItsDelayIsRefused(t *testing.T) {
 	}
 	if again, err := rotate.PlanPolicy(next, next.Policy); err != nil || again != next {
 		t.Errorf("the same policy: %+v, %v, want nothing changed", again, err)
+	}
+}
+
+func TestFromWhenOnAKeySealsNoMore(t *testing.T) {
+	delay := 5 * time.Minute
+	k := everyState()
+	k.Key(3).Retired = today
+	k.Key(4).Disabled = today // which says nothing about sealing
+	byHand := everyState()
+	byHand.Key(4).Retired, byHand.Key(4).Disabled = time.Time{}, today
+	for what, tc := range map[string]struct {
+		k    *keys.Keyset
+		id   keys.ID
+		want time.Time
+	}{
+		"pending":                    {k, 1, long},
+		"primary":                    {k, 2, time.Time{}},
+		"retired":                    {k, 3, today.Add(delay)},
+		"disabled":                   {k, 4, long.Add(delay)},
+		"disabled and never retired": {byHand, 4, today.Add(delay)},
+		"no such key":                {k, 9, time.Time{}},
+	} {
+		if got := rotate.SealedUntil(tc.k, tc.id); !got.Equal(tc.want) {
+			t.Errorf("%s: %s, want %s", what, got, tc.want)
+		}
 	}
 }
