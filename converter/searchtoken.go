@@ -14,7 +14,7 @@ import (
 	"github.com/signet-temporal/signet/internal/wire"
 )
 
-// SearchKeys is what search tokens need of whoever holds PRF keysets: the functions of a keyset by key id, and which of
+// SearchKeys is what search tokens need of whoever holds PRF keysets, such as a keys.Ring: the functions of a keyset by key id, and which of
 // them is primary. It is asked for every token: it must be safe for concurrent use and answer at once.
 type SearchKeys interface {
 	PRFs(keyset string) (*prf.Set, error)
@@ -44,7 +44,7 @@ type SearchTokens struct {
 // NewSearchTokens makes a SearchTokens. It does not look for the keyset in keys: the first token does.
 func NewSearchTokens(keys SearchKeys, options SearchTokenOptions) (*SearchTokens, error) {
 	if keys == nil {
-		return nil, errors.New("converter: no search keys: make them with NewSearchKeyring")
+		return nil, errors.New("converter: no search keys: give the ring that holds the keyset, or make them with NewSearchKeyring")
 	}
 	if err := wire.CheckName(options.Keyset); err != nil {
 		return nil, fmt.Errorf("converter: %w", err)

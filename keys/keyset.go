@@ -25,7 +25,7 @@ const (
 // Opens reports whether a key in this state may open payloads.
 func (s State) Opens() bool { return s == Pending || s == Primary || s == Retired }
 
-// Type names the AEAD of a keyset's keys, as Tink names it.
+// Type names what a keyset's keys are, as Tink names it: an AEAD, or the function that makes search tokens.
 type Type string
 
 // The key types of format v1 (docs/spec/payload-v1.md, "Key types").
@@ -35,6 +35,13 @@ const (
 	// AES256GCM has a 96-bit random nonce: rotate before 2^32 payloads. For Tink in languages that lack XAES_256_GCM.
 	AES256GCM Type = "AES256_GCM"
 )
+
+// HMACSHA256PRF is the type of a keyset that seals nothing: its keys make search tokens (docs/spec/search-token-v1.md).
+// It is in a keyset from its creation on or never: a keyset has keys of one kind.
+const HMACSHA256PRF Type = "HMAC_SHA256_PRF"
+
+// Searches reports whether keys of type t make search tokens, and seal and open nothing.
+func (t Type) Searches() bool { return t == HMACSHA256PRF }
 
 // ID is the Tink key id, which also stands in the first five bytes of everything the key seals.
 // Its text and JSON form is eight lower-case hex digits.
@@ -147,8 +154,8 @@ func (k *Keyset) Check() error {
 	if err := CheckName(k.Name); err != nil {
 		return err
 	}
-	if k.Type != XAES256GCM && k.Type != AES256GCM {
-		return fmt.Errorf("keyset %q: unknown key type %q: use %s or %s", k.Name, k.Type, XAES256GCM, AES256GCM)
+	if _, err := k.Type.template(); err != nil {
+		return fmt.Errorf("keyset %q: %w", k.Name, err)
 	}
 	seen, primaries := map[ID]bool{}, 0
 	for _, key := range k.Keys {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tink-crypto/tink-go/v2/prf"
 	"github.com/tink-crypto/tink-go/v2/tink"
 	"golang.org/x/sync/errgroup"
 )
@@ -184,7 +185,7 @@ func (r *Ring) Primary(keyset string) (id uint32, aead tink.AEAD, err error) {
 	}
 	now := m.now.Load()
 	if now.sealer == nil {
-		return 0, nil, m.noPrimary()
+		return 0, nil, m.noPrimary(now)
 	}
 	return uint32(now.primary), now.sealer, nil
 }
@@ -198,8 +199,12 @@ func (r *Ring) Lookup(keyset string, id uint32) (tink.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k := m.now.Load().keys[ID(id)]; k != nil && k.aead != nil && !k.legacy {
+	now := m.now.Load()
+	if k := now.keys[ID(id)]; k != nil && k.aead != nil && !k.legacy {
 		return k.aead, nil
+	}
+	if now.searches {
+		return nil, m.sealsNothing()
 	}
 	return m.find(ID(id), r.closed)
 }
@@ -250,11 +255,13 @@ type snapshot struct {
 	since    time.Time     // when primary was promoted
 	delay    time.Duration // the keyset's propagation delay
 	sealer   tink.AEAD     // of the primary key; nil while there is none to seal with
+	searches bool          // the keys make search tokens: there is no sealer, and no key has an aead
+	tokens   *prf.Set      // of all keys that open, if they do; nil while there is no primary key
 	keys     map[ID]*held
 	legacy   []LegacyKey // those of keys that open what other codecs sealed
 }
 
-// held is one key. aead is nil when the key must not open, or could not be unwrapped yet.
+// held is one key. aead and prf are nil when the key must not open, or could not be unwrapped yet; one of them is otherwise.
 type held struct {
 	state       State
 	promoted    time.Time
@@ -263,7 +270,10 @@ type held struct {
 	legacy      bool // opens what another codec sealed, and nothing else
 	wrapped     []byte
 	aead        tink.AEAD
+	prf         prf.PRF
 }
+
+func (k *held) opens() bool { return k != nil && (k.aead != nil || k.prf != nil) }
 
 // member is one keyset of a ring.
 type member struct {

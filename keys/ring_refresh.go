@@ -209,7 +209,7 @@ func (m *member) apply(ctx context.Context) error {
 // of the keys that did not open; the snapshot is good without them, and a key that opened before still does, so that
 // one bad key hides neither the new ones nor the end of another.
 func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *snapshot) (*snapshot, error) {
-	next := &snapshot{version: version, delay: time.Duration(doc.Policy.PropagationDelay), keys: make(map[ID]*held, len(doc.Keys))}
+	next := &snapshot{version: version, delay: time.Duration(doc.Policy.PropagationDelay), searches: doc.Type.Searches(), keys: make(map[ID]*held, len(doc.Keys))}
 	var failed error
 	for _, key := range doc.Keys {
 		k := &held{state: key.State, promoted: key.Promoted, destroyed: key.Destroyed, compromised: !key.Compromised.IsZero(), legacy: key.OpensLegacy()}
@@ -218,18 +218,18 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 			continue
 		}
 		before := old.keys[key.ID]
-		if before != nil && before.aead != nil && before.legacy == k.legacy {
-			k.aead, k.wrapped = before.aead, before.wrapped
+		if before.opens() && before.legacy == k.legacy {
+			k.aead, k.prf, k.wrapped = before.aead, before.prf, before.wrapped
 			if bytes.Equal(before.wrapped, key.Wrapped) {
 				continue
 			}
 		}
-		aead, err := UnwrapKey(ctx, m.kek, m.name, key)
-		if err == nil && k.aead != nil && !sameKey(k.aead, aead) {
+		fresh, err := m.open(ctx, next.searches, key)
+		if err == nil && k.opens() && !sameKey(k, fresh) {
 			err = fmt.Errorf("key %s of keyset %q holds other key material than before: keeping what this process has: who changed the document?", key.ID, m.name)
 		}
 		if err == nil {
-			k.aead, k.wrapped = aead, key.Wrapped
+			k.aead, k.prf, k.wrapped = fresh.aead, fresh.prf, key.Wrapped
 		} else if failed == nil {
 			failed = err
 		}
@@ -240,30 +240,68 @@ func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *
 		}
 	}
 	next.complete = failed == nil
-	if p := doc.Primary(); p != nil {
-		next.primary, next.sealer = p.ID, next.keys[p.ID].aead
-		// A primary that does not open here yet cannot seal: the one before goes on, as long as it may open and nobody
-		// else may have it.
-		if k := next.keys[old.primary]; next.sealer == nil && k != nil && k.aead != nil && !k.compromised && old.sealer != nil {
-			next.primary, next.sealer = old.primary, k.aead
-		}
-	}
-	if next.sealer == nil {
-		next.primary = 0
-	} else {
-		next.since = next.keys[next.primary].promoted
-	}
+	next.choose(doc, old)
 	return next, failed
 }
 
-// sameKey reports whether one AEAD opens what the other seals. A key may be wrapped anew and never be exchanged: whoever
-// may write documents and wrap keys, but not open them, could otherwise put a key they know in the place of one in use.
-func sameKey(before, after tink.AEAD) bool {
-	probe, err := before.Encrypt([]byte("signet"), []byte("same key?"))
+// open unwraps one key.
+func (m *member) open(ctx context.Context, searches bool, key Key) (*held, error) {
+	k, err := &held{}, error(nil)
+	if searches {
+		k.prf, err = UnwrapPRF(ctx, m.kek, m.name, key.ID, key.Wrapped)
+	} else {
+		k.aead, err = UnwrapKey(ctx, m.kek, m.name, key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// choose sets which key is primary here.
+func (s *snapshot) choose(doc *Keyset, old *snapshot) {
+	p := doc.Primary()
+	if p == nil {
+		return
+	}
+	switch before := s.keys[old.primary]; {
+	case s.keys[p.ID].opens():
+		s.primary = p.ID
+	// A primary that does not open here yet cannot seal: the one before goes on, as long as it may open and nobody
+	// else may have it.
+	case old.primary != 0 && before.opens() && !before.compromised:
+		s.primary = old.primary
+	default:
+		return
+	}
+	chosen := s.keys[s.primary]
+	s.since, s.sealer = chosen.promoted, chosen.aead
+	if s.searches && chosen.prf != nil {
+		s.tokens = s.functions()
+	}
+}
+
+// sameKey reports whether one key opens what the other seals, or makes the same tokens. A key may be wrapped anew and never
+// be exchanged: whoever may write documents and wrap keys, but not open them, could otherwise put a key they know in the
+// place of one in use.
+func sameKey(before, after *held) bool {
+	probe := []byte("same key?")
+	if before.prf != nil && after.prf != nil {
+		was, err := before.prf.ComputePRF(probe, 32)
+		if err != nil {
+			return false
+		}
+		is, err := after.prf.ComputePRF(probe, 32)
+		return err == nil && bytes.Equal(was, is)
+	}
+	if before.aead == nil || after.aead == nil {
+		return false
+	}
+	sealed, err := before.aead.Encrypt([]byte("signet"), probe)
 	if err != nil {
 		return false
 	}
-	_, err = after.Decrypt(probe, []byte("same key?"))
+	_, err = after.aead.Decrypt(sealed, probe)
 	return err == nil
 }
 
@@ -271,7 +309,10 @@ func notHeld(keyset string) error {
 	return &ringError{fmt.Sprintf("keyset %q is not held by this process: name it among the keysets of its configuration", keyset), ErrUnavailable}
 }
 
-func (m *member) noPrimary() error {
+func (m *member) noPrimary(now *snapshot) error {
+	if now.searches {
+		return m.sealsNothing()
+	}
 	return m.unavailable("keyset %q has no primary key here: promote one with \"signet keyset promote %[1]s\"", m.name)
 }
 

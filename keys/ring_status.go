@@ -31,7 +31,7 @@ func (m *member) status() KeysetStatus {
 	now := m.now.Load()
 	s := KeysetStatus{Name: m.name, Version: now.version, Primary: now.primary, Since: now.since, Waits: m.waits.Load()}
 	for _, k := range now.keys {
-		if k.aead != nil {
+		if k.opens() {
 			s.Keys++
 		}
 	}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/prf"
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"github.com/tink-crypto/tink-go/v2/tink"
 	"google.golang.org/protobuf/proto"
@@ -88,28 +90,27 @@ func Wrap(ctx context.Context, kek Wrapper, name string, handle *keyset.Handle) 
 }
 
 // Unwrap opens one wrapped key of the keyset called name and returns its AEAD. The key must be the one that id names,
-// alone in its Tink keyset, of one of the two types and with a TINK prefix; anything else is an error.
+// alone in its Tink keyset, of one of the two types that seal and with a TINK prefix; anything else is an error.
 func Unwrap(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte) (tink.AEAD, error) {
-	return unwrap(ctx, kek, name, id, wrapped, false)
+	return unwrapAEAD(ctx, kek, name, id, wrapped, false)
 }
 
 // UnwrapKey is [Unwrap] for a key as it stands in the document of the keyset called name. One that opens what another
 // codec sealed may be of any AEAD that Tink has, and needs no prefix.
 func UnwrapKey(ctx context.Context, kek Unwrapper, name string, key Key) (tink.AEAD, error) {
-	return unwrap(ctx, kek, name, key.ID, key.Wrapped, key.OpensLegacy())
+	return unwrapAEAD(ctx, kek, name, key.ID, key.Wrapped, key.OpensLegacy())
 }
 
-func unwrap(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte, legacy bool) (tink.AEAD, error) {
-	opener := &keepCause{unwrapper: kek}
-	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), opener, []byte(name))
+func unwrapAEAD(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte, legacy bool) (tink.AEAD, error) {
+	handle, err := unwrap(ctx, kek, name, id, wrapped)
 	if err != nil {
-		return nil, fmt.Errorf("opening key %s of keyset %q: %w", id, name, opener.prefer(err))
+		return nil, err
 	}
 	info := handle.KeysetInfo().GetKeyInfo()
 	if legacy && (len(info) != 1 || info[0].GetKeyId() != uint32(id)) {
 		return nil, fmt.Errorf("opening key %s of keyset %q: the wrapped keyset is not that one key", id, name)
 	}
-	if !legacy && (len(info) != 1 || info[0].GetKeyId() != uint32(id) || info[0].GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK || !known(info[0].GetTypeUrl())) {
+	if !legacy && !only(handle, id, tinkpb.OutputPrefixType_TINK, XAES256GCM, AES256GCM) {
 		return nil, fmt.Errorf("opening key %s of keyset %q: the wrapped keyset is not that one key, of type %s or %s with a TINK prefix", id, name, XAES256GCM, AES256GCM)
 	}
 	primitive, err := aead.New(handle)
@@ -119,24 +120,51 @@ func unwrap(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []by
 	return primitive, nil
 }
 
+// UnwrapPRF is [Unwrap] for a keyset whose [Type] makes search tokens: the key must be of type [HMACSHA256PRF].
+func UnwrapPRF(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte) (prf.PRF, error) {
+	handle, err := unwrap(ctx, kek, name, id, wrapped)
+	if err != nil {
+		return nil, err
+	}
+	if !only(handle, id, tinkpb.OutputPrefixType_RAW, HMACSHA256PRF) {
+		return nil, fmt.Errorf("opening key %s of keyset %q: the wrapped keyset is not that one key, of type %s", id, name, HMACSHA256PRF)
+	}
+	set, err := prf.NewPRFSet(handle)
+	if err != nil {
+		return nil, fmt.Errorf("opening key %s of keyset %q: %w", id, name, err)
+	}
+	return set.PRFs[set.PrimaryID], nil
+}
+
+func unwrap(ctx context.Context, kek Unwrapper, name string, id ID, wrapped []byte) (*keyset.Handle, error) {
+	opener := &keepCause{unwrapper: kek}
+	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), opener, []byte(name))
+	if err != nil {
+		return nil, fmt.Errorf("opening key %s of keyset %q: %w", id, name, opener.prefer(err))
+	}
+	return handle, nil
+}
+
 func (t Type) template() (*tinkpb.KeyTemplate, error) {
 	switch t {
 	case XAES256GCM:
 		return aead.XAES256GCM192BitNonceKeyTemplate(), nil
 	case AES256GCM:
 		return aead.AES256GCMKeyTemplate(), nil
+	case HMACSHA256PRF:
+		return prf.HMACSHA256PRFKeyTemplate(), nil
 	}
-	return nil, fmt.Errorf("unknown key type %q: use %s or %s", t, XAES256GCM, AES256GCM)
+	return nil, fmt.Errorf("unknown key type %q: use %s or %s, or %s for search tokens", t, XAES256GCM, AES256GCM, HMACSHA256PRF)
 }
 
-// known reports whether a Tink key is of a type of format v1: Tink would open other AEADs just as well.
-func known(typeURL string) bool {
-	for _, t := range []Type{XAES256GCM, AES256GCM} {
-		if template, err := t.template(); err == nil && template.GetTypeUrl() == typeURL {
-			return true
-		}
-	}
-	return false
+// only reports whether a Tink keyset is the one key id, of one of the types: Tink would take others just as well.
+func only(handle *keyset.Handle, id ID, prefix tinkpb.OutputPrefixType, types ...Type) bool {
+	info := handle.KeysetInfo().GetKeyInfo()
+	return len(info) == 1 && info[0].GetKeyId() == uint32(id) && info[0].GetOutputPrefixType() == prefix &&
+		slices.ContainsFunc(types, func(t Type) bool {
+			template, err := t.template()
+			return err == nil && template.GetTypeUrl() == info[0].GetTypeUrl()
+		})
 }
 
 // keepCause is one direction of a KEK, as Tink wants it. It remembers what the KEK said: Tink wraps a key-encryption error

@@ -38,7 +38,7 @@ const defaultPropagationDelay = "5m"
 
 type createCmd struct {
 	Name             string        `arg:"" help:"Name of the keyset, such as ns/payments."`
-	Type             string        `enum:"XAES_256_GCM,AES256_GCM" default:"XAES_256_GCM" env:"SIGNET_KEY_TYPE" help:"Type of its keys: XAES_256_GCM or AES256_GCM. AES256_GCM is for Tink in languages without the other; rotate such keys before 2^32 payloads."`
+	Type             string        `enum:"XAES_256_GCM,AES256_GCM,HMAC_SHA256_PRF" default:"XAES_256_GCM" env:"SIGNET_KEY_TYPE" help:"Type of its keys: XAES_256_GCM or AES256_GCM, or HMAC_SHA256_PRF for search tokens. AES256_GCM is for Tink in languages without the other; rotate such keys before 2^32 payloads."`
 	PropagationDelay time.Duration `default:"${propagation_delay}" env:"SIGNET_PROPAGATION_DELAY" help:"How long a new key stays pending before it may be promoted: longer than any worker's refresh interval."`
 	RotateEvery      time.Duration `env:"SIGNET_ROTATE_EVERY" placeholder:"DURATION" help:"Age at which \"keyset rotate --auto\" replaces the primary key, such as 720h; without it only people rotate."`
 	planFlag
@@ -93,7 +93,11 @@ func (c *createCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			fmt.Fprintf(w, "Plan: keyset %s (%s) would be created with one key, which is primary at once. Nothing was done.\n", c.Name, c.Type)
 			return
 		}
-		fmt.Fprintf(w, "Created keyset %s (%s). Its key %s is primary: it seals from now on.\n", c.Name, c.Type, result.Key)
+		does := "it seals from now on"
+		if result.Type.Searches() {
+			does = "it makes search tokens from now on"
+		}
+		fmt.Fprintf(w, "Created keyset %s (%s). Its key %s is primary: %s.\n", c.Name, c.Type, result.Key, does)
 	})
 }
 

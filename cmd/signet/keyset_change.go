@@ -35,6 +35,16 @@ type change struct {
 	Planned      bool       `json:"planned" help:"whether this is a plan, and nothing was changed"`
 	Steps        []stepInfo `json:"steps" help:"what was changed, or with --plan would be; empty if it was so already"`
 	Problem      string     `json:"problem,omitempty" help:"of several keysets: why this one failed; then nothing else is shown"`
+
+	searches bool // the keyset is one for search tokens, of which other things are said
+}
+
+// says returns of two texts the one that fits the keyset.
+func (c change) says(payloads, searches string) string {
+	if c.searches {
+		return searches
+	}
+	return payloads
 }
 
 type stepInfo struct {
@@ -64,7 +74,7 @@ func newKey(ctx context.Context, s *keyconfig.Opened, planned bool) rotate.NewKe
 
 // describeChange says what became of the key id; 0: of no key in particular.
 func describeChange(r rotate.Result, id keys.ID, planned bool) change {
-	c := change{Keyset: r.After.Name, Planned: planned, Steps: []stepInfo{}}
+	c := change{Keyset: r.After.Name, Planned: planned, Steps: []stepInfo{}, searches: r.After.Type.Searches()}
 	pretended := func(id keys.ID) bool { return planned && r.Before.Key(id) == nil }
 	if key := r.After.Key(id); key != nil {
 		c.State = key.State

@@ -48,13 +48,15 @@ func (c *rotateCmd) compromise(a *app, at *keysetCmd, parsed *kong.Context) erro
 			return
 		}
 		result.table(w, key, now)
-		c.next(w)
+		if !result.searches {
+			c.next(w)
+		}
 	})
 }
 
 // look finds what was sealed with the key. Whatever is in its way, it says what to run later.
 func (c *rotateCmd) look(a *app, result *compromised) {
-	if c.SkipCensus {
+	if c.SkipCensus || result.searches { // a census counts payloads, and no search tokens
 		return
 	}
 	namespaces := c.Namespaces
@@ -93,6 +95,10 @@ func (c *rotateCmd) look(a *app, result *compromised) {
 func (c *rotateCmd) replaced(w io.Writer, r change) {
 	key, name := *c.Compromised, r.Keyset
 	if r.plan(w) {
+		return
+	}
+	if r.searches {
+		compromisedSearch(w, r, key)
 		return
 	}
 	if len(r.Steps) == 0 {

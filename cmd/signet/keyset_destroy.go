@@ -79,7 +79,7 @@ func (c *destroyCmd) table(w io.Writer, r askedChange, now time.Time) {
 	r.asked.table(w, c.Key, now)
 	switch {
 	case r.State == keys.Destroyed && len(r.Steps) > 0:
-		fmt.Fprintf(w, "%s is destroyed, also in earlier versions of the keyset: what it sealed never opens again. Backups still hold it.\n", key)
+		fmt.Fprintf(w, "%s is destroyed, also in earlier versions of the keyset: %s again. Backups still hold it.\n", key, r.says("what it sealed never opens", "what has its tokens is never found"))
 	case r.State == keys.Destroyed:
 		fmt.Fprintf(w, "%s was destroyed before.\n", key)
 	case r.DestroyAfter == nil && len(r.Steps) > 0:

@@ -56,11 +56,16 @@ func (c *promoteCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		return err
 	}
 	return a.print(result, func(w io.Writer) {
-		done := fmt.Sprintf("Key %s of keyset %s is primary: workers seal with it from their next refresh on.", options.Key, c.Name)
+		does := result.says("workers seal with it from their next refresh on", "writers make tokens with it from their next refresh on")
+		done := fmt.Sprintf("Key %s of keyset %s is primary: %s.", options.Key, c.Name, does)
 		if result.Retired != nil {
-			done += fmt.Sprintf("\nKey %s is retired: it goes on opening what it sealed.", *result.Retired)
+			done += fmt.Sprintf("\nKey %s is retired: it goes on %s.", *result.Retired, result.says("opening what it sealed", "finding what has its tokens"))
 		}
 		result.table(w, fmt.Sprintf("Key %s of keyset %s is primary already.", options.Key, c.Name), done)
+		if early > 0 && len(result.Steps) > 0 && result.searches {
+			fmt.Fprintf(w, "That is %s before every process has it: one that has not fetched it yet does not find what has its tokens.\n", brief(early))
+			return
+		}
 		if early > 0 && len(result.Steps) > 0 {
 			fmt.Fprintf(w, "That is %s before every worker has it: one that has not fetched it yet asks Vault when it meets it. If it does not get\nit in time, the workflow task fails and is retried, and an activity or a client call gets an error that says so.\n", brief(early))
 		}

@@ -97,7 +97,7 @@ func (r change) pending(w io.Writer, now time.Time) {
 	case len(r.Steps) == 0:
 		fmt.Fprintf(w, "Keyset %s has the pending key %s already; no other was added.\n", r.Keyset, r.Key)
 	default:
-		fmt.Fprintf(w, "Added key %s to keyset %s. It is pending: it opens, and does not seal yet.\n", r.Key, r.Keyset)
+		fmt.Fprintf(w, "Added key %s to keyset %s. It is pending: it %s.\n", r.Key, r.Keyset, r.says("opens, and does not seal yet", "finds, and makes no tokens to store yet"))
 	}
 	if wait := r.PromotableAt.Sub(now); wait > 0 {
 		fmt.Fprintf(w, "Promote it in %s, at %s, when every worker has it:\n\n    signet keyset promote %s\n", brief(wait), clock(*r.PromotableAt, now), r.Keyset)

@@ -25,7 +25,7 @@ func (c *retireCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		return rotate.PlanRetire(k, c.Key, a.now())
 	}, func(w io.Writer, r change) {
 		r.table(w, fmt.Sprintf("Key %s of keyset %s is retired already.", c.Key, c.Name),
-			fmt.Sprintf("Key %s of keyset %s is retired: it opens, and will never seal.", c.Key, c.Name))
+			fmt.Sprintf("Key %s of keyset %s is retired: it %s.", c.Key, c.Name, r.says("opens, and will never seal", "finds, and will never make tokens to store")))
 	})
 }
 
@@ -54,8 +54,8 @@ func (c *disableCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		},
 		table: func(w io.Writer, r askedChange) {
 			r.table(w, a.now(), fmt.Sprintf("Key %s of keyset %s is disabled already.", c.Key, c.Name),
-				fmt.Sprintf("Key %s of keyset %s is disabled: from the next refresh of every worker on it opens nothing. To undo it:\n\n    signet keyset enable %[2]s --key=%[1]s", c.Key, c.Name))
-			if len(r.Steps) > 0 && !c.given() {
+				fmt.Sprintf("Key %s of keyset %s is disabled: from the next refresh of every worker on it %[3]s nothing. To undo it:\n\n    signet keyset enable %[2]s --key=%[1]s", c.Key, c.Name, r.says("opens", "finds")))
+			if len(r.Steps) > 0 && !c.given() && !r.searches {
 				fmt.Fprintf(w, "\nNobody was asked what it still opens. See that with:\n\n    signet census --namespace=%s\n", home(c.Name))
 			}
 		},

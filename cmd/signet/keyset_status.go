@@ -28,6 +28,9 @@ func (statusCmd) Help() string {
     disabled   neither; it can be enabled again
     destroyed  neither, for good
 
+Keys of type HMAC_SHA256_PRF make search tokens: the primary key those that are stored, and every other key that would
+open is searched with as well.
+
 ` + jsonHelp[status]()
 }
 
@@ -186,11 +189,11 @@ func (k keysetInfo) table(w io.Writer, now time.Time) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "  KEY\tSTATE\tSINCE\tCREATED\tDOES")
 	for _, key := range k.Keys {
-		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", key.ID, key.state(), ago(key.since(), now), ago(key.Created, now), key.does(now))
+		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", key.ID, key.state(), ago(key.since(), now), ago(key.Created, now), key.does(k.Type, now))
 	}
 	tw.Flush()
 	if len(k.Keys) == 0 {
-		fmt.Fprintln(w, "  none: it seals and opens nothing")
+		fmt.Fprintln(w, "  none: "+k.idle())
 	}
 	if wrapped := k.wrappings(now); wrapped != "" {
 		fmt.Fprintf(w, "\n  wrapped: %s\n", wrapped)
@@ -221,12 +224,15 @@ func (k keyInfo) state() string {
 	return string(k.State)
 }
 
-func (k keyInfo) does(now time.Time) string {
+func (k keyInfo) does(t keys.Type, now time.Time) string {
 	switch {
 	case k.DestroyAfter.After(now):
 		return fmt.Sprintf("nothing; may be destroyed in %s, at %s", brief(k.DestroyAfter.Sub(now)), clock(k.DestroyAfter, now))
 	case !k.DestroyAfter.IsZero():
 		return "nothing; may be destroyed now"
+	}
+	if t.Searches() {
+		return k.finds()
 	}
 	switch k.State {
 	case keys.Pending:

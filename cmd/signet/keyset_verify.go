@@ -18,7 +18,7 @@ type verifyCmd struct {
 
 // Help is the long help of the command.
 func (verifyCmd) Help() string {
-	return `Each key is unwrapped, and a probe is sealed and opened with it. That takes the rights of a worker, and without names those
+	return `Each key is unwrapped, and a probe is sealed and opened with it; one for search tokens makes one. That takes the rights of a worker, and without names those
 to list as well. Disabled keys are tried, too; destroyed ones have nothing to try.
 
 ` + jsonHelp[verified]()
@@ -100,7 +100,11 @@ func verifyKeyset(ctx context.Context, k *keys.Keyset, kek keys.Unwrapper) verif
 			continue
 		}
 		shown := verifiedKey{ID: key.ID, State: key.State}
-		if err := probe(ctx, kek, k.Name, key); err != nil {
+		try := probe
+		if k.Type.Searches() {
+			try = probeSearch
+		}
+		if err := try(ctx, kek, k.Name, key); err != nil {
 			shown.Problem = err.Error()
 		}
 		v.Keys = append(v.Keys, shown)

@@ -125,6 +125,16 @@ func testRealKeys(t *testing.T, kek keys.KEK) {
 			t.Errorf("%s: a key copied into another keyset opens there", typ)
 		}
 	}
+	id, wrapped, err := keys.Generate(t.Context(), kek, string(owner), keys.HMACSHA256PRF)
+	if err != nil {
+		t.Fatalf("%s: %v", keys.HMACSHA256PRF, err)
+	}
+	if f, err := keys.UnwrapPRF(t.Context(), kek, string(owner), id, wrapped); err != nil || f == nil {
+		t.Errorf("%s: %v", keys.HMACSHA256PRF, err)
+	}
+	if f, err := keys.UnwrapPRF(t.Context(), kek, "ns/other", id, wrapped); err == nil || f != nil {
+		t.Errorf("%s: a key copied into another keyset opens there", keys.HMACSHA256PRF)
+	}
 }
 
 func testCancelledKEK(t *testing.T, kek keys.KEK) {

@@ -210,7 +210,9 @@ func TestTheStateOfTheKeyDecides(t *testing.T) {
 	w.step(func(k *keys.Keyset) (*keys.Keyset, error) {
 		return rotate.PlanScheduleDestroy(k, id, rotate.DestroyOptions{Evidence: rotate.Evidence{AllowKeyInUse: true}}, time.Now().Add(-time.Hour*24*30))
 	})
-	w.step(func(k *keys.Keyset) (*keys.Keyset, error) { return rotate.PlanDestroy(k, id, time.Now()) })
+	w.step(func(k *keys.Keyset) (*keys.Keyset, error) {
+		return rotate.PlanDestroy(k, id, rotate.Evidence{AllowKeyInUse: true}, time.Now())
+	})
 	want("destroyed", p, converter.ErrKeyDestroyed, id.String())
 }
 

@@ -15,7 +15,7 @@ const DefaultWait = 7 * 24 * time.Hour
 // destruction is scheduled, nor carried out.
 type Evidence struct {
 	// CensusAt is when a census began that found nothing sealed with the key. It counts only if no reader could seal
-	// with the key any more by then.
+	// with the key any more by then, and not at all for keys that make search tokens: a census does not count those.
 	CensusAt time.Time
 	// AllowKeyInUse goes without a census: whoever sets it has another proof, or accepts that what is still sealed with
 	// the key is lost.
@@ -43,6 +43,8 @@ func (o Evidence) shows(k *keys.Keyset, id keys.ID) error {
 	switch sealed := SealedUntil(k, id); {
 	case o.AllowKeyInUse:
 		return nil
+	case k.Type.Searches():
+		return refusef(ErrRefused, "keyset %q, key %s: it makes search tokens, which no census counts, and workflows with its tokens are not found any more when it is destroyed: write their attributes anew, or wait until they are gone, and then use --allow-destroying-a-key-in-use", k.Name, id)
 	case o.CensusAt.IsZero():
 		return refusef(ErrRefused, "keyset %q, key %s: nothing shows that the key is unused, and whatever is sealed with it is lost when it is destroyed: name every namespace whose workflows use the keyset with --namespace, or censuses of them with --census", k.Name, id)
 	case o.CensusAt.Before(sealed):

@@ -49,7 +49,7 @@ func TestAnImportIsRepeatedAndNeverTakesThePlaceOfAnotherKey(t *testing.T) {
 		destroyed, err = rotate.PlanScheduleDestroy(destroyed, 8, rotate.DestroyOptions{Evidence: rotate.Evidence{AllowKeyInUse: true}}, now)
 	}
 	if err == nil {
-		destroyed, err = rotate.PlanDestroy(destroyed, 8, now.Add(rotate.DefaultWait))
+		destroyed, err = rotate.PlanDestroy(destroyed, 8, rotate.Evidence{AllowKeyInUse: true}, now.Add(rotate.DefaultWait))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -299,3 +299,20 @@ func TestFromWhenOnAKeySealsNoMore(t *testing.T) {
 		}
 	}
 }
+
+// A census counts payloads; that it found nothing says nothing about search tokens.
+func TestNoCensusShowsThatASearchKeyIsUnused(t *testing.T) {
+	k := everyState()
+	k.Type = keys.HMACSHA256PRF
+	clean := rotate.DestroyOptions{Evidence: rotate.Evidence{CensusAt: today}}
+	if _, err := rotate.PlanScheduleDestroy(everyState(), 4, clean, today); err != nil {
+		t.Fatalf("for payloads the census is enough: %v", err)
+	}
+	if next, err := rotate.PlanScheduleDestroy(k, 4, clean, today); next != nil || !errors.Is(err, rotate.ErrRefused) || !strings.Contains(err.Error(), "no census counts") {
+		t.Errorf("%v, %v", next, err)
+	}
+	clean.AllowKeyInUse = true
+	if _, err := rotate.PlanScheduleDestroy(k, 4, clean, today); err != nil {
+		t.Error(err)
+	}
+}

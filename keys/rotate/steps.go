@@ -27,7 +27,7 @@ func Steps(before, after *keys.Keyset) []Step {
 	for _, key := range after.Keys {
 		old := before.Key(key.ID)
 		if old == nil {
-			step := Step{Key: key.ID, To: key.State, Does: does("", key.State)}
+			step := Step{Key: key.ID, To: key.State, Does: does(after.Type, "", key.State)}
 			if key.OpensLegacy() && key.State.Opens() {
 				step.Does = "opens what another codec sealed (" + key.Imported.Legacy.String() + "), and nothing else"
 			}
@@ -38,7 +38,7 @@ func Steps(before, after *keys.Keyset) []Step {
 			steps = append(steps, Step{Key: key.ID, From: old.State, To: key.State, Does: fmt.Sprintf(format, args...)})
 		}
 		if old.State != key.State {
-			about("%s", does(old.State, key.State))
+			about("%s", does(after.Type, old.State, key.State))
 		}
 		if old.Compromised.IsZero() && !key.Compromised.IsZero() {
 			about("is marked as compromised")
@@ -65,7 +65,10 @@ func every(p keys.Policy) string {
 }
 
 // does says what comes of a key's change of state.
-func does(from, to keys.State) string {
+func does(t keys.Type, from, to keys.State) string {
+	if t.Searches() {
+		return searches(from, to)
+	}
 	switch {
 	case to == keys.Pending:
 		return "opens, and does not seal yet"
@@ -83,4 +86,23 @@ func does(from, to keys.State) string {
 		return "opens nothing until it is enabled again"
 	}
 	return "loses its material: what it sealed never opens again"
+}
+
+// searches is does for keys that make search tokens.
+func searches(from, to keys.State) string {
+	switch {
+	case to == keys.Pending:
+		return "finds, and makes no tokens to store yet"
+	case to == keys.Primary:
+		return "makes the tokens that are stored, from the next refresh of every writer on"
+	case to == keys.Retired && from == keys.Primary:
+		return "goes on finding what has its tokens"
+	case to == keys.Retired && from == keys.Disabled:
+		return "finds again what has its tokens"
+	case to == keys.Retired:
+		return "will never make tokens to store"
+	case to == keys.Disabled:
+		return "finds nothing until it is enabled again"
+	}
+	return "loses its material: what has its tokens is never found again"
 }
