@@ -20,6 +20,8 @@ type cli struct {
 	Payload payloadCmd `cmd:"" help:"Look at sealed payloads."`
 	Census  censusCmd  `cmd:"" help:"Count which keys a namespace still needs."`
 
+	SearchToken searchTokenCmd `cmd:"" help:"Turn a value into the tokens that stand for it in a search attribute."`
+
 	Schedules schedulesCmd `cmd:"" help:"Move schedules to the primary key."`
 	Version   versionCmd   `cmd:"" help:"Print the version of signet."`
 
