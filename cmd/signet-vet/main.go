@@ -7,10 +7,6 @@
 // Package labels/vet says what it looks at. -labels.fields and -labels.types, behind -vettool, say what is sensitive.
 package main
 
-import (
-	"golang.org/x/tools/go/analysis/unitchecker"
+import "github.com/signet-temporal/signet/labels/vet"
 
-	"github.com/signet-temporal/signet/labels/vet"
-)
-
-func main() { unitchecker.Main(vet.New()) }
+func main() { vet.Main() }

@@ -125,7 +125,7 @@ func TestEveryJSONMemberIsDescribed(t *testing.T) {
 	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[created](), reflect.TypeFor[changes](), reflect.TypeFor[policy](), reflect.TypeFor[listing](), reflect.TypeFor[status](),
-		reflect.TypeFor[verified](), reflect.TypeFor[backedUp](), reflect.TypeFor[importing](), reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[resealed](), reflect.TypeFor[versionInfo](), reflect.TypeFor[askedChange](), reflect.TypeFor[compromised](), reflect.TypeFor[searchTokens](),
+		reflect.TypeFor[verified](), reflect.TypeFor[backedUp](), reflect.TypeFor[importing](), reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[resealed](), reflect.TypeFor[versionInfo](), reflect.TypeFor[askedChange](), reflect.TypeFor[compromised](), reflect.TypeFor[searchTokens](), reflect.TypeFor[vetted](),
 	} {
 		check(typ)
 	}

@@ -9,9 +9,15 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
+	"github.com/signet-temporal/signet/labels/vet"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if os.Getenv(asVettool) != "" {
+		vet.Main()
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 // cli is the command line: its tags are the only source of the help.
 type cli struct {
@@ -21,6 +27,8 @@ type cli struct {
 	Census  censusCmd  `cmd:"" help:"Count which keys a namespace still needs."`
 
 	SearchToken searchTokenCmd `cmd:"" help:"Turn a value into the tokens that stand for it in a search attribute."`
+
+	Vet vetCmd `cmd:"" help:"Find sensitive data without a label in Go programs, and labelled data in what Temporal stores in clear."`
 
 	Schedules schedulesCmd `cmd:"" help:"Move schedules to the primary key."`
 	Version   versionCmd   `cmd:"" help:"Print the version of signet."`

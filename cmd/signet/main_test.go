@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			"json":        checkJSON,
 			"lines":       lines,
 			"keyof":       keyOf,
+			"goenv":       goEnv,
 		},
 	})
 }
