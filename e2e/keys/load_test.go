@@ -89,11 +89,13 @@ func keyOf(t *testing.T, p *commonpb.Payload, keyset string) string {
 // load starts workflows without pause from several goroutines until it is stopped.
 type load struct {
 	client client.Client
-	stop   chan struct{}
-	group  sync.WaitGroup
-	done   atomic.Int64
-	mu     sync.Mutex
-	ended  []string
+	// start starts a workflow that waits for the signal "ship", and returns what it returns then; nil: an Order.
+	start func(ctx context.Context, id string) (want string, err error)
+	stop  chan struct{}
+	group sync.WaitGroup
+	done  atomic.Int64
+	mu    sync.Mutex
+	ended []string
 }
 
 func (l *load) run(t *testing.T, goroutines int) {
@@ -123,7 +125,11 @@ func (l *load) run(t *testing.T, goroutines int) {
 func (l *load) one(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	run, err := l.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}, Order, id, true)
+	start := l.start
+	if start == nil {
+		start = l.order
+	}
+	want, err := start(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -131,13 +137,18 @@ func (l *load) one(ctx context.Context, id string) error {
 		return err
 	}
 	var got string
-	if err := run.Get(ctx, &got); err != nil {
+	if err := l.client.GetWorkflow(ctx, id, "").Get(ctx, &got); err != nil {
 		return err
 	}
-	if got != "packed "+id+" to Ulm" {
-		return fmt.Errorf("returned %q", got)
+	if got != want {
+		return fmt.Errorf("returned %q, want %q", got, want)
 	}
 	return nil
+}
+
+func (l *load) order(ctx context.Context, id string) (string, error) {
+	_, err := l.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}, Order, id, true)
+	return "packed " + id + " to Ulm", err
 }
 
 // end stops the load and waits for what is under way.

@@ -150,6 +150,7 @@ func (r *reader) opens(t *testing.T, s *stack.Stack, ring *keys.Ring) {
 		t.Fatal(err)
 	}
 	replayer.RegisterWorkflow(Order)
+	replayer.RegisterWorkflow(Consign)
 	for id, history := range r.histories {
 		if err := replayer.ReplayWorkflowHistory(stack.Quiet, history); err != nil {
 			t.Errorf("replay of %s: %v", id, err)

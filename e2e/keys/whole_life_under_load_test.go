@@ -1,50 +1,144 @@
 package keys_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/signet-temporal/signet"
-	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/e2e/stack"
+	"github.com/signet-temporal/signet/internal/metricstest"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/vaultstore"
 )
 
-// TestTheWholeLifeOfAKeysetUnderLoad takes a key from its creation to its destruction, by rotation, promotion, a
-// rotation of the Transit key with rewrap, and another rotation by policy, while workflows start, are signalled and end
-// without pause, and two processes seal and open 200 payloads a second for each other. No workflow, no workflow task and
-// no payload fails, and what was not deleted on purpose opens at the end.
+// payloadsPerSecond is how many payloads are sealed, and as many opened, in every second of the life of a keyset.
+const payloadsPerSecond = 200
+
+// Consign hands ten arguments to three activities at once, and waits for the signal "ship".
+func Consign(ctx workflow.Context, a, b, c, d, e, f, g, h, i, j string) (string, error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+	var weighed []workflow.Future
+	for range 3 {
+		weighed = append(weighed, workflow.ExecuteActivity(ctx, Weigh, a, b, c, d, e, f, g, h, i, j))
+	}
+	all := 0
+	for _, w := range weighed {
+		var grams int
+		if err := w.Get(ctx, &grams); err != nil {
+			return "", err
+		}
+		all += grams
+	}
+	var where string
+	workflow.GetSignalChannel(ctx, "ship").Receive(ctx, &where)
+	return fmt.Sprintf("%s weighs %d,%s", a, all, where), nil
+}
+
+// Weigh is Consign's activity.
+func Weigh(_ context.Context, a, b, c, d, e, f, g, h, i, j string) (int, error) {
+	return len(a + b + c + d + e + f + g + h + i + j), nil
+}
+
+// process is a client of its own: ring, login to Vault, connection to Temporal, metrics.
+type process struct {
+	client.Client
+	ring    *keys.Ring
+	metrics *metricstest.Handler
+}
+
+func newProcess(t *testing.T, s *stack.Stack) *process {
+	t.Helper()
+	p := &process{ring: s.Ring(t, keys.RingOptions{RefreshInterval: time.Second}), metrics: metricstest.New()}
+	var err error
+	p.Client, err = client.Dial(client.Options{
+		HostPort: s.Temporal.Address, Namespace: "payments", Plugins: []client.Plugin{s.Plugin(t, p.ring, signet.Options{})}, MetricsHandler: p.metrics, Logger: stack.Quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// count is what the plugin of a process has counted under a name.
+func (p *process) count(name string) (n float64) {
+	for _, value := range p.metrics.All(name) {
+		n += value
+	}
+	return n
+}
+
+// pace is the payloads that the processes have sealed and opened at a time.
+type pace struct {
+	at             time.Time
+	sealed, opened float64
+}
+
+func paceOf(all ...*process) pace {
+	now := pace{at: time.Now()}
+	for _, p := range all {
+		now.sealed += p.count("signet_payloads_sealed")
+		now.opened += p.count("signet_payloads_opened")
+	}
+	return now
+}
+
+// since wants the rate from before on to be that of the promise.
+func (now pace) since(t *testing.T, before pace, what string) pace {
+	t.Helper()
+	seconds := now.at.Sub(before.at).Seconds()
+	sealed, opened := (now.sealed-before.sealed)/seconds, (now.opened-before.opened)/seconds
+	t.Logf("%-28s %5.1f s: %.0f payloads sealed and %.0f opened, %.0f and %.0f a second", what, seconds, now.sealed-before.sealed, now.opened-before.opened, sealed, opened)
+	if sealed < payloadsPerSecond || opened < payloadsPerSecond {
+		t.Errorf("%s: %.0f payloads sealed and %.0f opened a second, want %d of each", what, sealed, opened, payloadsPerSecond)
+	}
+	return now
+}
+
+// TestTheWholeLifeOfAKeysetUnderLoad takes a key from its creation to its destruction, with the CLI as its own process:
+// rotation, promotion, which retires it, rewrap after a rotation of the Transit key, census, destruction in two steps, and
+// another rotation by policy. Meanwhile a client starts and signals workflows and a worker runs them, each with a ring,
+// a login and a connection of its own; the metrics of their plugins say how many payloads they seal and open. No workflow,
+// no workflow task and no payload fails, and what was not deleted on purpose opens at the end.
 func TestTheWholeLifeOfAKeysetUnderLoad(t *testing.T) {
 	s := stack.Start(t, stack.Options{Namespaces: []string{"payments"}, WithoutOIDC: true, PropagationDelay: rotationDelay})
-	var rings []*keys.Ring
-	for range 2 {
-		ring := s.Ring(t, keys.RingOptions{RefreshInterval: time.Second})
-		rings = append(rings, ring)
-		startWorker(t, s.ClientWith(t, "payments", s.Plugin(t, ring, signet.Options{})))
+	_ = stack.Program(t, "signet") // building it is no part of the life
+	c, worked := newProcess(t, s), newProcess(t, s)
+	w := worker.New(worked.Client, taskQueue, worker.Options{})
+	w.RegisterWorkflow(Consign)
+	w.RegisterActivity(Weigh)
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
 	}
-	c := s.ClientWith(t, "payments", s.Plugin(t, rings[0], signet.Options{}))
+	t.Cleanup(w.Stop)
 	raw := s.ClientWith(t, "payments")
-	first := rings[0].Status()[0].Primary.String()
-	l := &load{client: c}
-	begun := time.Now()
-	l.run(t, 4)
-	p := startPulse(t, rings)
-	time.Sleep(time.Second)
+	first := c.ring.Status()[0].Primary.String()
+	l := &load{client: c.Client, start: func(ctx context.Context, id string) (string, error) {
+		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}, Consign, id, "b", "c", "d", "e", "f", "g", "h", "i", "j")
+		return fmt.Sprintf("%s weighs %d, to Ulm", id, 3*(len(id)+9)), err
+	}}
+	begun := paceOf(c, worked)
+	l.run(t, 8)
+	time.Sleep(2 * time.Second)
+	last := paceOf(c, worked).since(t, begun, "under the first key")
 
 	second := s.Rotate(t, "ns/payments")
 	time.Sleep(rotationDelay)
 	s.Promote(t, "ns/payments", "--key="+second)
-	for _, ring := range rings {
-		sealsWith(t, ring, "ns/payments", second, 10*time.Second)
+	for _, p := range []*process{c, worked} {
+		sealsWith(t, p.ring, "ns/payments", second, 10*time.Second)
 	}
+	last = paceOf(c, worked).since(t, last, "rotate, promote")
 
 	s.VaultWrite(t, "transit/keys/signet/rotate", nil)
 	s.Signet(t, "keyset", "rewrap")
@@ -52,34 +146,48 @@ func TestTheWholeLifeOfAKeysetUnderLoad(t *testing.T) {
 		t.Fatalf("after rewrap, status says\n%s", status)
 	}
 	s.VaultWrite(t, "transit/keys/signet/config", map[string]any{"min_decryption_version": 2})
+	time.Sleep(2 * time.Second) // what was started under the first key ends
+	last = paceOf(c, worked).since(t, last, "rewrap")
 
-	// What was started under the first key has ended by now. It is deleted, as retention does: then nothing carries it.
-	time.Sleep(2 * time.Second)
+	// A census finds what the first key sealed. It is deleted, as retention does a day later, and then nothing carries it.
+	asked := []string{"--key=" + first, "--namespace=payments", "--address=" + s.Temporal.Address, "--rate=1000"}
+	disable := append([]string{"keyset", "disable", "ns/payments"}, asked...)
+	if run := s.SignetRun(t, disable...); run.Code != 3 || !strings.Contains(run.Stderr, "removes the last of it at") || !strings.Contains(run.Stdout, "Ask again after") {
+		t.Fatalf("disable, of a key in use: exit code %d, %s%s", run.Code, run.Stdout, run.Stderr)
+	}
 	gone := deleteWhatCarries(t, s, raw, l.ids(), first)
-	s.Signet(t, "keyset", "disable", "ns/payments", "--key="+first)
+	stack.Eventually(t, 20*time.Second, func() error {
+		if run := s.SignetRun(t, disable...); run.Code != 0 {
+			return errors.New(run.Stderr)
+		}
+		return nil
+	})
+	last = paceOf(c, worked).since(t, last, "census, disable")
+	destroy := append([]string{"keyset", "destroy", "ns/payments"}, asked...)
+	s.Signet(t, append(destroy, "--schedule", "--wait="+rotationDelay.String())...)
 	time.Sleep(rotationDelay) // what still needed it would fail now
-	s.Signet(t, "keyset", "destroy", "ns/payments", "--key="+first, "--schedule", "--allow-destroying-a-key-in-use", "--wait="+rotationDelay.String())
-	time.Sleep(rotationDelay)
-	destroy(t, s, first)
+	asDestroyer(t, s, append(destroy, "--carry-out")...)
+	last = paceOf(c, worked).since(t, last, "census, destroy in two steps")
 
-	s.Signet(t, "keyset", "policy", "ns/payments", "--rotate-every=5s")
+	s.Signet(t, "keyset", "policy", "ns/payments", "--rotate-every=4s")
 	third := ""
 	stack.Eventually(t, 30*time.Second, func() error {
 		s.Signet(t, "keyset", "rotate", "--auto")
-		if third = rings[0].Status()[0].Primary.String(); third != second {
+		if third = c.ring.Status()[0].Primary.String(); third != second {
 			return nil
 		}
 		return fmt.Errorf("the policy has promoted no key")
 	})
-	sealsWith(t, rings[1], "ns/payments", third, 10*time.Second)
+	sealsWith(t, worked.ring, "ns/payments", third, 10*time.Second)
 	time.Sleep(time.Second)
+	end := paceOf(c, worked).since(t, last, "rotate --auto")
 	count := l.end()
-	took := time.Since(begun)
-	passed := p.end()
-	if rate := passed / int(took.Seconds()); rate < payloadsPerSecond*9/10 {
-		t.Errorf("%d payloads a second passed between the processes, want %d", rate, payloadsPerSecond)
+	end.since(t, begun, "the whole life")
+	for _, p := range []*process{c, worked} {
+		if refused := p.count("signet_payloads_refused"); refused > 0 {
+			t.Errorf("%.0f payloads were refused: %v", refused, p.metrics.All("signet_payloads_refused"))
+		}
 	}
-	t.Logf("%d payloads passed between two processes, %d a second", passed, passed/int(took.Seconds()))
 
 	r := &reader{raw: raw, used: map[string]int{}}
 	for _, id := range l.ids() {
@@ -87,65 +195,23 @@ func TestTheWholeLifeOfAKeysetUnderLoad(t *testing.T) {
 			r.read(t, id)
 		}
 	}
-	t.Logf("%d workflows in %s, %d of them deleted on purpose; payloads that are left by key: %v; workflow tasks failed: %d",
-		count, took.Round(time.Second), len(gone), r.used, r.failed)
+	t.Logf("%d workflows, none of them failed, %d of them deleted on purpose; payloads that are left by key: %v; workflow tasks failed: %d", count, len(gone), r.used, r.failed)
 	if r.failed > 0 {
 		t.Errorf("%d workflow tasks failed and were retried", r.failed)
 	}
 	if r.used[first] > 0 || r.used[second] == 0 || r.used[third] == 0 || len(gone) == 0 {
 		t.Errorf("payloads by key: %v, want none with %s and some with %s and %s", r.used, first, second, third)
 	}
+	for id := range r.histories { // all payloads are opened, and some histories replayed
+		if len(r.histories) > replayed {
+			delete(r.histories, id)
+		}
+	}
 	r.opens(t, s, s.Ring(t, keys.RingOptions{})) // in a process that starts now
 }
 
-const payloadsPerSecond = 200
-
-// pulse seals a payload in one process and opens it in the other, so many times a second, in both directions.
-type pulse struct {
-	once       sync.Once
-	stop, done chan struct{}
-	passed     int
-}
-
-func startPulse(t *testing.T, rings []*keys.Ring) *pulse {
-	t.Helper()
-	var codecs []*converter.Codec
-	for _, ring := range rings {
-		codec, err := converter.NewCodec(ring, converter.CodecOptions{Keyset: "ns/payments", Scope: "payments"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		codecs = append(codecs, codec)
-	}
-	p := &pulse{stop: make(chan struct{}), done: make(chan struct{})}
-	t.Cleanup(func() { p.end() })
-	go func() {
-		defer close(p.done)
-		for begun := time.Now(); ; p.passed++ {
-			due := begun.Add(time.Duration(p.passed) * time.Second / payloadsPerSecond) // a beat that is late is made up for
-			select {
-			case <-p.stop:
-				return
-			case <-time.After(time.Until(due)):
-			}
-			from, to := codecs[p.passed%2], codecs[(p.passed+1)%2]
-			sealed, err := from.Encode([]*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"beat"`)}})
-			if err == nil {
-				_, err = to.Decode(sealed)
-			}
-			if err != nil {
-				t.Errorf("payload %d: %v", p.passed, err)
-			}
-		}
-	}()
-	return p
-}
-
-func (p *pulse) end() int {
-	p.once.Do(func() { close(p.stop) })
-	<-p.done
-	return p.passed
-}
+// replayed is how many histories are replayed at the end.
+const replayed = 30
 
 // deleteWhatCarries deletes the workflows whose history carries the key, after every payload of them was opened, and
 // returns their ids.
@@ -170,12 +236,13 @@ func deleteWhatCarries(t *testing.T, s *stack.Stack, raw client.Client, ids []st
 	if all.failed > 0 {
 		t.Errorf("%d workflow tasks failed", all.failed)
 	}
+	all.histories = nil // they are not replayed
 	all.opens(t, s, s.Ring(t, keys.RingOptions{}))
 	return gone
 }
 
-// destroy carries the scheduled destruction out, with the role that may.
-func destroy(t *testing.T, s *stack.Stack, key string) {
+// asDestroyer runs signet with the role that may destroy.
+func asDestroyer(t *testing.T, s *stack.Stack, args ...string) {
 	t.Helper()
 	policy, err := vaultstore.Options{}.Policy(vaultstore.RoleDestroyer)
 	if err != nil {
@@ -183,7 +250,7 @@ func destroy(t *testing.T, s *stack.Stack, key string) {
 	}
 	s.VaultWrite(t, "sys/policies/acl/signet-destroyer", map[string]any{"policy": policy})
 	env := []string{"VAULT_ADDR=" + s.Vault.Address, "VAULT_TOKEN=" + s.VaultToken(t, "signet-destroyer")}
-	if run := stack.Exec(t, env, stack.Program(t, "signet"), "keyset", "destroy", "ns/payments", "--key="+key, "--carry-out", "--allow-destroying-a-key-in-use"); run.Code != 0 {
-		t.Fatalf("destroy: exit code %d: %s", run.Code, run.Stderr)
+	if run := stack.Exec(t, env, stack.Program(t, "signet"), args...); run.Code != 0 {
+		t.Fatalf("signet %v as the destroyer: exit code %d: %s", args, run.Code, run.Stderr)
 	}
 }
