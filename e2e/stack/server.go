@@ -45,6 +45,8 @@ type ServerOptions struct {
 	MaxFileBytes int
 	// PayloadBurst of a caller; 0 leaves it out.
 	PayloadBurst int
+	// LegacyKeys of every namespace.
+	LegacyKeys bool
 }
 
 // Grant is one rule of the policy, as the file spells it.
@@ -128,7 +130,7 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	fmt.Fprintf(&b, "issuers:\n  - issuer: %q\n    audiences: [%q]\n    idTokenAudiences: [%q]\n", s.OIDC.Issuer, Audience, UIClient)
 	b.WriteString("namespaces:\n")
 	for _, name := range o.Namespaces {
-		fmt.Fprintf(&b, "  - name: %q\n", name)
+		fmt.Fprintf(&b, "  - {name: %q, legacyKeys: %t}\n", name, o.LegacyKeys)
 	}
 	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
 		s.Vault.Address, s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
