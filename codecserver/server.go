@@ -31,7 +31,7 @@ type Codec interface {
 }
 
 // Authenticator says who makes a request; *verify.Verifier is one. An error may have a method Reason() string that
-// returns a code which is safe to show, such as "expired-token".
+// returns a code which is safe to show, such as "expired-token", and a method Machine() bool that reports a program.
 type Authenticator interface {
 	Authenticate(r *http.Request) (*principal.Caller, error)
 }
@@ -238,6 +238,10 @@ func (h *Handler) post(q *request) {
 	caller, err := h.authenticator.Authenticate(q.Request)
 	if err == nil && (caller == nil || caller.Issuer == "" || caller.Subject == "") {
 		err = errors.New("the authenticator named nobody")
+	}
+	var program interface{ Machine() bool }
+	if (err == nil && caller.Machine) || (errors.As(err, &program) && program.Machine()) {
+		q.explain = false // a program that sends an Origin would take an explanation for data
 	}
 	if err == nil {
 		q.caller = caller

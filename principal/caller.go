@@ -14,6 +14,10 @@ type Caller struct {
 	// cannot be compared: an object, or an e-mail address, which is in Email alone. All nil: who verified the caller does
 	// not pass claims on. Never logged.
 	Claims map[string][]string
+
+	// Machine: a program, which proved by a certificate or a static token which one it is. It is never answered as a
+	// person is.
+	Machine bool
 }
 
 // Name is what a person recognises the caller by: the e-mail address, or else the subject. It is not an identity.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/audit"
@@ -63,7 +64,7 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *built, err error) {
 	next := &built{config: c, audit: b.audit, verifier: b.verifier, keys: b.keys, metrics: b.metrics, traces: b.traces}
 	if next.verifier == nil || !sameIssuers(c.issuers, b.config.issuers) {
-		if next.verifier, err = verify.New(ctx, c.issuers...); err != nil {
+		if next.verifier, err = newVerifier(ctx, c.issuers); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +79,16 @@ func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *bu
 		}
 		return nil, err
 	}
+	c.warnOfTokens(log, time.Now())
 	return next, nil
+}
+
+// newVerifier knows no issuer, and refuses every token of one, where there are none: where machines alone are served.
+func newVerifier(ctx context.Context, issuers []verify.Issuer) (*verify.Verifier, error) {
+	if len(issuers) == 0 {
+		return &verify.Verifier{}, nil
+	}
+	return verify.New(ctx, issuers...)
 }
 
 func sameIssuers(a, b []verify.Issuer) bool {
@@ -97,7 +107,7 @@ func (b *built) wire(log *slog.Logger) (http.Handler, error) {
 	}
 	return codecserver.New(codecserver.Config{
 		Namespaces:    namespaces,
-		Authenticator: b.traces.authenticator(b.verifier),
+		Authenticator: b.traces.authenticator(callers{b.verifier, c.machines}),
 		Policy:        c.rules,
 		Audit:         b.traces.audit(b.metrics.audit(b.audit, c.Namespaces)),
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},

@@ -32,8 +32,10 @@ type config struct {
 	// are, unless a proxy on the same machine or a service mesh encrypts it.
 	InsecureAllowPlaintextHTTP bool `yaml:"insecureAllowPlaintextHTTP"`
 
-	// Issuers vouch for callers. At least one is required.
+	// Issuers vouch for callers. At least one is required, or machines.
 	Issuers []issuerConfig `yaml:"issuers"`
+	// Machines are programs that say who they are without an issuer. Default: none.
+	Machines machinesConfig `yaml:"machines"`
 	// Policy says who may decode and encode what. Required; what it does not grant is denied.
 	Policy policyConfig `yaml:"policy"`
 	// Namespaces that the server decodes and encodes for. At least one is required.

@@ -25,6 +25,7 @@ type loaded struct {
 	certificate *tls.Certificate // nil: plain HTTP
 	rules       *policy.Rules
 	issuers     []verify.Issuer
+	machines    machines
 	mode        codecserver.Mode
 	refresh     time.Duration // 0: the ring's default
 	stopDelay   time.Duration
@@ -40,7 +41,7 @@ func loadConfig(file string) (*loaded, error) {
 	if err := strictyaml.Unmarshal(data, &c.config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkPolicy, c.checkNamespaces, c.checkRest} {
+	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkRest} {
 		if err := check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -72,8 +73,8 @@ func (c *loaded) checkListen() error {
 }
 
 func (c *loaded) checkIssuers() error {
-	if len(c.Issuers) == 0 {
-		return errors.New("issuers: at least one issuer is required: who vouches for callers?")
+	if len(c.Issuers) == 0 && c.Machines.Certificates == (certificatesConfig{}) && len(c.Machines.Tokens) == 0 {
+		return errors.New("issuers: at least one issuer is required, or machines: who vouches for callers?")
 	}
 	for i, in := range c.Issuers {
 		issuer := verify.Issuer{
@@ -117,8 +118,8 @@ func (c *loaded) checkPolicy() error {
 		return err
 	}
 	for _, issuer := range c.rules.Issuers() {
-		if !slices.ContainsFunc(c.Issuers, func(i issuerConfig) bool { return i.Issuer == issuer }) {
-			return fmt.Errorf("policy: a rule is for issuer %q, which is not one of issuers", issuer)
+		if !slices.ContainsFunc(c.issuers, func(i verify.Issuer) bool { return i.Issuer == issuer }) && !slices.Contains(c.machineIssuers(), issuer) {
+			return fmt.Errorf("policy: a rule is for issuer %q, which is neither one of issuers nor signet:certificate or signet:token of machines", issuer)
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ type cli struct {
 	Config configCmd `cmd:"" help:"Look at the configuration."`
 	Audit  auditCmd  `cmd:"" help:"Look at the audit log."`
 	Policy policyCmd `cmd:"" help:"Try the policy."`
+	Token  tokenCmd  `cmd:"" help:"Make tokens for programs."`
 	Doctor doctorCmd `cmd:"" help:"Say why the Web UI or the CLI cannot decode, step by step."`
 }
 
@@ -102,6 +103,13 @@ func (s *checkCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s is valid: %d namespaces, %d issuers, keys in %s\n", s.Config, len(c.Namespaces), len(c.Issuers), c.Keys)
+	programs := ""
+	if n := len(c.Machines.Tokens); n > 0 {
+		programs = fmt.Sprintf("%d machine tokens, ", n)
+	}
+	if ca := c.Machines.Certificates.CA; ca != "" {
+		programs += fmt.Sprintf("machines certified by %s, ", ca)
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s is valid: %d namespaces, %d issuers, %skeys in %s\n", s.Config, len(c.Namespaces), len(c.Issuers), programs, c.Keys)
 	return err
 }

@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 			"port": cmdPort, "take": cmdTake, "waitready": cmdWaitReady, "post": cmdPost, "get": cmdGet,
 			"envsubst": cmdEnvsubst, "change": cmdChange, "terminate": cmdTerminate,
 			"hangup": cmdHangup, "getuntil": cmdGetUntil, "postuntil": cmdPostUntil,
-			"smalldisk": cmdSmallDisk, "empty": cmdEmpty,
+			"taketoken": cmdTakeToken, "addexpired": cmdAddExpired, "smalldisk": cmdSmallDisk, "empty": cmdEmpty,
 		},
 		Condition: func(cond string) (bool, error) {
 			return cond == "root" && runtime.GOOS == "linux" && os.Getuid() == 0, nil

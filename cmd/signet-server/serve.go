@@ -68,7 +68,7 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 	scheme := "http"
 	if c.certificate != nil {
 		scheme = "https"
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.certificate}
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.certificate, GetConfigForClient: l.handshake}
 	} else if c.InsecureAllowPlaintextHTTP {
 		log.Warn("insecureAllowPlaintextHTTP: tokens and plaintext are not encrypted by this server")
 	}
