@@ -45,6 +45,7 @@ func TestImportArrows(t *testing.T) {
 		"principal/s2s/vaulttoken": {module + "/keys", module + "/converter", module + "/codecserver", "go.temporal.io/", "google.golang.org/", "golang.org/x/oauth2"},
 
 		"keys/census":                append(append([]string{module + "/converter", module + "/codecserver"}, vault...), sdk...),
+		"internal/codecclient":       append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, append(vault, sdk...)...),
 		"internal/rawjson":           {"go.temporal.io/", "github.com/", "google.golang.org/"},
 		"labels":                     {"go.temporal.io/", "github.com/"},
 		"labels/mask":                append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, append(vault, sdk...)...),

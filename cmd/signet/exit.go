@@ -18,6 +18,7 @@ const (
 	exitUsage
 	exitRefused
 	exitNotFound
+	exitPartly
 )
 
 func exitHelp() string {
@@ -27,7 +28,8 @@ func exitHelp() string {
     1  failed: the key store cannot be reached, a payload is malformed, …
     2  wrong use: an unknown flag, a missing argument, a bad configuration
     3  refused as things stand: it is too early, or would lose data, or the keyset exists; nothing was changed
-    4  there is no such keyset or key`
+    4  there is no such keyset, key or workflow
+    5  done in part: payloads of a history stayed closed, or something in them is masked`
 }
 
 // coded is an error that decides the exit code. Its text is shown as it is, whatever wraps it.

@@ -25,6 +25,7 @@ type cli struct {
 	Vault   vaultCmd   `cmd:"" help:"Prepare Vault for keysets."`
 	Payload payloadCmd `cmd:"" help:"Look at sealed payloads."`
 	Census  censusCmd  `cmd:"" help:"Count which keys a namespace still needs."`
+	History historyCmd `cmd:"" help:"Read the history of a workflow, decoded by a codec server."`
 
 	SearchToken searchTokenCmd `cmd:"" help:"Turn a value into the tokens that stand for it in a search attribute."`
 
@@ -79,6 +80,7 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "store", Title: "Key store (one of --config, --keys-file, --vault-addr):"},
 			{Key: "vault", Title: "Key store in Vault:"},
+			{Key: "codec", Title: "Codec server, as for the temporal CLI:"},
 			{Key: "temporal", Title: "Temporal, as for the temporal CLI:"},
 		}),
 		kong.Vars{
