@@ -63,6 +63,7 @@ cases:
     breakGlass: INC-4711 why        # optional: the reason that the caller gives
     want: allow                     # or deny
     rule: payments-oncall           # optional: the rule that has to decide
+    labels: [pii]                   # optional: the labels that have to be shown, exactly: [] for none, ["*"] for all
 
 Exits with 1 when a case is decided otherwise, and shows what is wanted (-), what is decided (+) and why.`
 }
@@ -102,7 +103,7 @@ type policyExplainCmd struct {
 	Groups     []string  `name:"group" sep:"none" placeholder:"GROUP" help:"A group of the caller. May be given several times."`
 	Email      string    `help:"The e-mail address of the caller, where the issuer has verified it."`
 	Claims     []string  `name:"claim" sep:"none" placeholder:"NAME=VALUE" help:"Another claim of the token. May be given several times, also with the same name."`
-	Action     string    `default:"decode" enum:"decode,encode,download" help:"What the caller wants to do: decode, encode or download."`
+	Action     string    `default:"decode" enum:"decode,encode,download,search" help:"What the caller wants to do: decode, encode, download or search."`
 	Namespace  string    `required:"" help:"The Temporal namespace."`
 	Workflow   string    `help:"The workflow id, where it is known."`
 	Tenant     string    `help:"The tenant under whose keyset the payload is sealed, where it is."`

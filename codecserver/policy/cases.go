@@ -27,6 +27,8 @@ type Case struct {
 	At         string `yaml:"at"`         // RFC 3339; default: now
 	Want       string `yaml:"want"`       // allow or deny
 	Rule       string `yaml:"rule"`       // optional: the rule that has to decide
+	// Labels are optional: those that have to be shown, exactly: [] for none, ["*"] for all.
+	Labels *[]string `yaml:"labels"`
 
 	at time.Time
 }
@@ -62,6 +64,11 @@ func (c *Case) check() *FieldError {
 	if c.Want != "allow" && c.Want != "deny" {
 		return &FieldError{"want", fmt.Sprintf("%q is neither allow nor deny", c.Want)}
 	}
+	if c.Labels != nil {
+		if e := checkLabels(*c.Labels, c.Action == Decode && c.Want == "allow"); e != nil {
+			return e
+		}
+	}
 	if c.At != "" {
 		at, err := time.Parse(time.RFC3339, c.At)
 		if err != nil {
@@ -91,10 +98,17 @@ func (c Case) Request(now time.Time) Request {
 func (c Case) Check(r *Rules, now time.Time) []string {
 	q := c.Request(now)
 	got := r.Decide(q)
-	if got.Allowed == (c.Want == "allow") && (c.Rule == "" || c.Rule == got.Rule) {
+	wants, is := says(c.Want == "allow", c.Rule, ""), got.String()
+	asWanted := got.Allowed == (c.Want == "allow") && (c.Rule == "" || c.Rule == got.Rule)
+	if c.Labels != nil && got.Allowed {
+		want := labelsOf(*c.Labels)
+		asWanted = asWanted && want.equal(got.shown())
+		wants, is = wants+", labels: "+want.String(), is+", labels: "+got.shown().String()
+	}
+	if asWanted {
 		return nil
 	}
-	lines := []string{"- " + says(c.Want == "allow", c.Rule, ""), "+ " + got.String()}
+	lines := []string{"- " + wants, "+ " + is}
 	for _, line := range r.Explain(q) {
 		lines = append(lines, "    "+line)
 	}

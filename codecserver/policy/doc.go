@@ -18,7 +18,8 @@
 //	    namespaces: [payments, "pay-*"]      # Temporal namespaces; * stands for any characters
 //	    workflows: ["order-*"]               # optional: workflow ids, in the same way
 //	    tenants: [acme]                      # optional: sealed under the keyset tenant/acme
-//	    actions: [decode]                    # decode, encode, download
+//	    actions: [decode]                    # decode, encode, download, search
+//	    labels: [pii]                        # optional: labelled values that are shown; ["*"]: all of them
 //	    until: 2027-01-31T18:00:00Z          # optional: when the grant ends
 //	    bulk: true                           # optional: no limit on how much: for exports, and workers' remote codecs
 //	  - name: emergency
@@ -32,9 +33,16 @@
 //	    issuer: https://login.example.com
 //	    decode: [decode]                     # "<namespace>:decode" in the claim lets its bearer decode there
 //
-// A denial takes the fields of a grant but emails, until, breakGlass and bulk; all are optional but the name. claims may
+// A denial takes the fields of a grant but emails, labels, until, breakGlass and bulk; all are optional but the name. claims may
 // stand in place of groups, subjects and emails. insecureAnyone: true in place of them means every caller whom the
 // issuer vouches for. Entries are compared exactly, with upper and lower case.
+//
+// # Labels
+//
+// Whoever may decode sees what is not labelled. A labelled value is shown to a caller whose grants have all of its
+// labels: those of every grant and of the permissions that match, and of break-glass grants where a reason is given. A
+// grant without labels shows none, so that nobody sees a labelled value whom the policy does not name for it. It means
+// what it meant before there were labels for every payload that has none.
 //
 // # What is not known
 //

@@ -29,13 +29,15 @@ type Grant struct {
 	Workflows      []string            `yaml:"workflows"`
 	Tenants        []string            `yaml:"tenants"`
 	Actions        []Action            `yaml:"actions"`
-	Until          string              `yaml:"until"` // RFC 3339
+	Labels         []string            `yaml:"labels"` // none: labelled values stay masked
+	Until          string              `yaml:"until"`  // RFC 3339
 	BreakGlass     bool                `yaml:"breakGlass"`
 	Bulk           bool                `yaml:"bulk"`
 }
 
 // Denial keeps out whomever it matches, whatever the grants say. It has no e-mail addresses, because who has none would
-// pass, and no end, because what ends a denial opens something.
+// pass, no end, because what ends a denial opens something,
+// and no labels, because what it matches is not shown at all.
 type Denial struct {
 	Name       string              `yaml:"name"`
 	Issuer     string              `yaml:"issuer"`
@@ -96,7 +98,7 @@ func (g Grant) rule() *rule {
 	return &rule{
 		name: g.Name, bulk: g.Bulk, issuer: g.Issuer, groups: slices.Clone(g.Groups), subjects: slices.Clone(g.Subjects), emails: slices.Clone(g.Emails),
 		anyone: g.InsecureAnyone, claims: claimsOf(g.Claims, g.ACR), namespaces: slices.Clone(g.Namespaces), workflows: slices.Clone(g.Workflows),
-		tenants: slices.Clone(g.Tenants), actions: slices.Clone(g.Actions), until: until,
+		tenants: slices.Clone(g.Tenants), actions: slices.Clone(g.Actions), labels: labelsOf(g.Labels), until: until,
 	}
 }
 
@@ -130,14 +132,19 @@ func (g Grant) check() *FieldError {
 		return &FieldError{"namespaces", "at least one namespace is required"}
 	}
 	if len(g.Actions) == 0 {
-		return &FieldError{"actions", "at least one action is required: decode, encode, download"}
+		return &FieldError{"actions", "at least one action is required: decode, encode, download, search"}
 	}
 	if g.Until != "" {
 		if _, err := time.Parse(time.RFC3339, g.Until); err != nil {
 			return &FieldError{"until", fmt.Sprintf("%q is not a time such as 2027-01-31T18:00:00Z", g.Until)}
 		}
 	}
-	return checkWhat(g.Claims, g.ACR, g.Namespaces, g.Workflows, g.Tenants, g.Actions)
+	return first(
+		func() *FieldError {
+			return checkWhat(g.Claims, g.ACR, g.Namespaces, g.Workflows, g.Tenants, g.Actions)
+		},
+		func() *FieldError { return checkLabels(g.Labels, slices.Contains(g.Actions, Decode)) },
+	)
 }
 
 // checkWho: one kind of who in a grant, so that nobody has to know whether two of them mean "and" or "or".
@@ -200,7 +207,7 @@ func checkWhat(claims map[string][]string, acr, namespaces, workflows, tenants [
 	}
 	for i, a := range may {
 		if !slices.Contains(actions(), a) {
-			return &FieldError{fmt.Sprintf("actions[%d]", i), fmt.Sprintf("unknown action %q: use decode, encode or download", a)}
+			return &FieldError{fmt.Sprintf("actions[%d]", i), fmt.Sprintf("unknown action %q: use decode, encode, download or search", a)}
 		}
 	}
 	return first(func() *FieldError { return checkEntries("acr", acr) }, func() *FieldError { return checkEntries("tenants", tenants) })

@@ -10,9 +10,9 @@ import (
 )
 
 // Explain says how Decide comes to its answer: one line for each rule that it looks at, in its order.
-func (r *Rules) Explain(q Request) []string {
-	var lines []string
+func (r *Rules) Explain(q Request) (lines []string) {
 	decided := r.Decide(q)
+	defer func() { lines = append(lines, r.explainLabels(&q, decided)...) }()
 	look := func(kind string, rules []*rule) bool {
 		for _, rule := range rules {
 			why := rule.explain(&q)
@@ -36,6 +36,44 @@ func (r *Rules) Explain(q Request) []string {
 		lines = append(lines, "it counts only with a reason")
 	}
 	return lines
+}
+
+// explainLabels says what is shown of labelled values, and by which rules beside the one that decided.
+func (r *Rules) explainLabels(q *Request, d Decision) (lines []string) {
+	if !d.Allowed || q.Action != Decode {
+		return nil
+	}
+	add := func(kind, name string, shows Labels) {
+		if !shows.None() {
+			lines = append(lines, fmt.Sprintf("%s %s: shows labels: %s", kind, name, shows))
+		}
+	}
+	if !d.BreakGlass {
+		for _, g := range r.grants {
+			if g.mismatch(q) == "" {
+				add("grant", g.name, g.labels)
+			}
+		}
+		for _, p := range r.permissions {
+			if p.allow(q) {
+				add("permissions", p.Name, p.shows)
+			}
+		}
+	}
+	if q.BreakGlass != "" {
+		for _, g := range r.breakGlass {
+			if g.mismatch(q) == "" {
+				add("break-glass grant", g.name, g.labels)
+			}
+		}
+	}
+	if d.shown().All {
+		return append(lines, "labelled values are shown")
+	}
+	if d.shown().None() {
+		return append(lines, "labelled values are masked")
+	}
+	return append(lines, "labelled values are masked, but for labels: "+d.shown().String())
 }
 
 // explain puts the mismatch into words.

@@ -14,6 +14,9 @@ type Permissions struct {
 	Claim  string   `yaml:"claim"`  // default: permissions
 	Decode []string `yaml:"decode"` // roles that let their bearer decode; none: the claim lets nobody decode
 	Encode []string `yaml:"encode"` // roles that let their bearer encode
+	Labels []string `yaml:"labels"` // labels that whoever may decode by this claim may see; none: labelled values stay masked
+
+	shows Labels // the same, checked
 }
 
 func (p Permissions) check() *FieldError {
@@ -31,11 +34,12 @@ func (p Permissions) check() *FieldError {
 			return e
 		}
 	}
-	return nil
+	return checkLabels(p.Labels, len(p.Decode) > 0)
 }
 
 func (p Permissions) clone() Permissions {
-	p.Decode, p.Encode = slices.Clone(p.Decode), slices.Clone(p.Encode)
+	p.Decode, p.Encode, p.Labels = slices.Clone(p.Decode), slices.Clone(p.Encode), slices.Clone(p.Labels)
+	p.shows = labelsOf(p.Labels)
 	if p.Claim == "" {
 		p.Claim = "permissions"
 	}

@@ -14,6 +14,7 @@ type Action string
 const (
 	Decode   Action = "decode"   // get the plaintext of sealed payloads
 	Encode   Action = "encode"   // have payloads sealed, as the Web UI does to start a workflow
+	Search   Action = "search"   // have a value turned into the tokens that stand for it in search attributes
 	Download Action = "download" // get payloads from external storage; a server without such storage has no such action
 )
 
@@ -43,6 +44,12 @@ type Decision struct {
 	Reason     string // one of the reasons above
 	BreakGlass bool   // a break-glass grant allowed it, and nothing else would have
 	Bulk       bool   // a grant allowed it whose callers may have as much as they ask for
+
+	Labels Labels // those of labelled values that may be shown, of all grants that match; every other one is masked
+	// GlassLabels are more than Labels where the caller gave a reason and break-glass grants that were not needed to allow
+	// this show more; GlassRule is the first of them. Whoever shows more than Labels notes an emergency.
+	GlassLabels Labels
+	GlassRule   string
 }
 
 // Rules is a checked policy. It is immutable and safe for concurrent use.
@@ -53,8 +60,16 @@ type Rules struct {
 
 // Decide answers: no, if a denial matches; else yes, if a grant, the caller's permissions or, with a reason, a break-glass
 // grant matches; else no. Rules of a kind are tried in the order of the file. A caller without issuer or subject, an
-// empty namespace and an unknown action match nothing.
+// empty namespace and an unknown action match nothing. What the rest of the grants add is labels alone.
 func (r *Rules) Decide(q Request) Decision {
+	d := r.decide(q)
+	if d.Allowed && q.Action == Decode {
+		r.show(&q, &d)
+	}
+	return d
+}
+
+func (r *Rules) decide(q Request) Decision {
 	if q.Caller.Issuer == "" || q.Caller.Subject == "" || q.Namespace == "" || !slices.Contains(actions(), q.Action) {
 		return Decision{Reason: NotGranted}
 	}
@@ -104,4 +119,4 @@ func (r *Rules) Issuers() []string {
 	return issuers
 }
 
-func actions() []Action { return []Action{Decode, Encode, Download} }
+func actions() []Action { return []Action{Decode, Encode, Download, Search} }

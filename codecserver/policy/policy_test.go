@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -75,7 +76,7 @@ func TestOnlyWhatAGrantSaysIsAllowed(t *testing.T) {
 			if want.Allowed {
 				want.Reason = "granted"
 			}
-			if got := rules.Decide(policy.Request{Caller: c.caller, Action: c.action, Namespace: c.namespace}); got != want {
+			if got := rules.Decide(policy.Request{Caller: c.caller, Action: c.action, Namespace: c.namespace}); !reflect.DeepEqual(got, want) {
 				t.Errorf("Decide(%+v, %s, %q) = %+v, want %+v", c.caller, c.action, c.namespace, got, want)
 			}
 		})
@@ -127,6 +128,11 @@ func TestAnUnclearPolicyDoesNotLoadAndNamesFieldAndLine(t *testing.T) {
 		{"a pattern we do not have", grant(name, issuer, who, `namespaces: ["[a-z]*"]`, may), "line 5: grants[0].namespaces[0]: "},
 		{"no actions", grant(name, issuer, who, where), "grants[0].actions: "},
 		{"unknown action", grant(name, issuer, who, where, "actions: [decode, peek]"), `line 6: grants[0].actions[1]: unknown action "peek"`},
+		{"a label that is none", grant(name, issuer, who, where, may, `labels: [phi, "p h i"]`), `line 7: grants[0].labels[1]: "p h i" is no label`},
+		{"every label and one", grant(name, issuer, who, where, may, `labels: ["*", phi]`), "line 7: grants[0].labels: \"*\" means every label"},
+		{"labels without decoding", grant(name, issuer, who, where, "actions: [encode, search]", "labels: [phi]"), "line 7: grants[0].labels: labels are about what is decoded"},
+		{"a denial of labels", "grants: []\ndeny: [{name: a, labels: [phi]}]\n", `unknown field "labels"`},
+		{"permissions with labels that decode nothing", "grants: []\npermissions: [{name: t, issuer: i, encode: [write], labels: [phi]}]\n", "permissions[0].labels: "},
 		{"same name twice", "grants:\n  - {name: a, issuer: i, groups: [g], namespaces: [n], actions: [decode]}\n  - {name: a, issuer: i, groups: [g], namespaces: [m], actions: [decode]}\n", "line 3: grants[1].name: "},
 		{"an end that is no time", grant(name, issuer, who, where, may, "until: tomorrow"), `line 7: grants[0].until: "tomorrow" is not a time`},
 		{"an empty workflow", grant(name, issuer, who, where, may, `workflows: [""]`), "line 7: grants[0].workflows[0]: "},

@@ -18,6 +18,7 @@ type rule struct {
 	workflows                []string
 	tenants                  []string
 	actions                  []Action
+	labels                   Labels    // that a grant shows
 	until                    time.Time // zero: for ever
 }
 
