@@ -67,16 +67,16 @@ func (h *Handler) judge(q *request, it *item) {
 		it.close(namespaceMismatch, fmt.Sprintf("X-Namespace is %.100q, sealed is %q", q.namespace, it.ns.Name))
 		return
 	}
-	h.ask(q, &it.verdict)
+	tenant, isTenants := strings.CutPrefix(outer.Keyset, "tenant/")
+	if !isTenants {
+		tenant = ""
+	}
+	h.ask(q, &it.verdict, tenant)
 }
 
 // ask puts the question to the policy: may this caller do this with this payload? It is judged by what the outside says,
 // which is true if the payload opens.
-func (h *Handler) ask(q *request, v *verdict) {
-	tenant, _ := strings.CutPrefix(v.outer.Keyset, "tenant/")
-	if tenant == v.outer.Keyset {
-		tenant = ""
-	}
+func (h *Handler) ask(q *request, v *verdict, tenant string) {
 	d := h.policy.Decide(policy.Request{
 		Caller: *q.caller, Action: q.action, Namespace: v.ns.Name, Workflow: v.outer.Workflow, Tenant: tenant,
 		BreakGlass: q.breakGlass, Time: q.start,
@@ -220,6 +220,16 @@ func (h *Handler) stranger(q *request, cause error) {
 	h.answer(q, items)
 }
 
+func (v *verdict) decision() audit.Decision {
+	switch {
+	case v.reason == none:
+		return audit.Allow
+	case v.reason.refusesCaller():
+		return audit.Deny
+	}
+	return audit.Unreadable
+}
+
 // records returns one record for each sealed payload.
 func (q *request) records(items []*item) []audit.Record {
 	var records []audit.Record
@@ -227,13 +237,7 @@ func (q *request) records(items []*item) []audit.Record {
 		if !it.sealed || it.already {
 			continue
 		}
-		r := q.record(audit.Allow, string(it.reason))
-		switch {
-		case it.reason.refusesCaller():
-			r.Decision = audit.Deny
-		case it.reason != none:
-			r.Decision = audit.Unreadable
-		}
+		r := q.record(it.decision(), string(it.reason))
 		r.Payload, r.Rule = i+1, it.rule
 		if it.glass {
 			r.BreakGlass = q.breakGlass

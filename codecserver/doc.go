@@ -20,6 +20,17 @@
 // A payload that signet did not seal (plain JSON, search attributes, other codecs' ciphertext, storage references) is
 // returned exactly as it came and needs no grant. A payload that claims to be ours and is malformed is never returned.
 //
+// # Search tokens
+//
+// POST …/search-token answers {"attribute":"PatientSSN","value":"078-05-1120"} with the tokens that stand for the value
+// in that search attribute of the namespace in X-Namespace, and with the query that finds its workflows:
+//
+//	{"attribute":"PatientSSN","tokens":["t72bexrwz3qkiqxb"],"query":"PatientSSN IN ('t72bexrwz3qkiqxb')"}
+//
+// "tenant" names the tenant where tenants have keysets of their own. The action of the policy is search, and each
+// question counts like a payload towards what a caller may have. The audit record names the attribute and holds neither
+// value nor tokens. Without [Config.Search] there is no such path; for a namespace or tenant without a keyset it is a 404, too.
+//
 // # Explanations are for people
 //
 // In [Explain] mode a sealed payload that is denied or unreadable comes back as a json/plain payload that says why, which

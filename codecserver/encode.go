@@ -45,7 +45,7 @@ func (h *Handler) judgeEncode(q *request) verdict {
 		v.close(unknownNamespace, fmt.Sprintf("X-Namespace is %.100q", q.namespace))
 		return v
 	}
-	h.ask(q, &v)
+	h.ask(q, &v, "")
 	return v
 }
 

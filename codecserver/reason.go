@@ -37,6 +37,8 @@ const (
 	internal       reason = "internal"
 	tooLarge       reason = "too-large" // the request holds more plaintext than Limits.MaxOpened
 
+	noSearchKeys reason = "no-search-keyset" // search: the namespace or tenant has none
+
 	auditUnavailable reason = "audit-unavailable"
 )
 
@@ -59,6 +61,8 @@ func (r reason) outcome() outcome {
 		return outcome{2, http.StatusTooManyRequests, "rate-limited"}
 	case notAuthentic, malformed, unknownVersion, keyDestroyed, tooLarge:
 		return outcome{3, http.StatusUnprocessableEntity, "unreadable"}
+	case noSearchKeys:
+		return outcome{3, http.StatusNotFound, "not-found"}
 	case internal:
 		return outcome{4, http.StatusInternalServerError, "internal"}
 	case keyUnavailable, idpUnavailable:

@@ -109,6 +109,7 @@ type Config struct {
 	Mode          Mode         // zero: Explain
 	Contact       string       // one sentence for explanations: who to ask for access. May be empty
 	Limits        Limits       // zero: the defaults
+	Search        SearchTokens // for /search-token; nil: there is no such path
 	Logger        *slog.Logger // one line per request; nil: none
 }
 
@@ -124,6 +125,7 @@ type Handler struct {
 	contact         string
 	limits          Limits
 	quota           *quota
+	search          SearchTokens
 	slots           slots
 	log             *slog.Logger
 }
@@ -150,7 +152,7 @@ func New(c Config) (*Handler, error) {
 	h := &Handler{
 		byScope: map[string]*Namespace{}, byName: map[string]*Namespace{},
 		authenticator: c.Authenticator, policy: c.Policy, audit: c.Audit,
-		cors: cors, mode: c.Mode, contact: c.Contact, limits: c.Limits, log: c.Logger,
+		cors: cors, mode: c.Mode, contact: c.Contact, limits: c.Limits, search: c.Search, log: c.Logger,
 		quota: newQuota(c.Limits.PayloadsPerSecond, c.Limits.PayloadBurst), slots: make(slots, c.Limits.MaxConcurrent),
 	}
 	if err := h.addNamespaces(c.Namespaces); err != nil {
@@ -208,7 +210,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Request-Id", q.id)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	q.action = policy.Action(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
+	var known bool
+	q.action, known = h.action(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
 
 	err := h.cors.apply(q)
 	switch {
@@ -216,7 +219,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(q, err)
 	case r.Method == http.MethodOptions: // whatever the path: a preflight that fails hides the answer, also a 404
 		w.WriteHeader(http.StatusNoContent)
-	case q.action != policy.Decode && q.action != policy.Encode:
+	case !known:
 		// Also for /download, which the Web UI calls for payloads in external storage: 404 is how it recognises a codec
 		// server without one.
 		h.fail(q, &problem{status: http.StatusNotFound, code: "not-found", detail: "no such path"})
@@ -226,6 +229,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.post(q)
 	}
+}
+
+// action is what the last segment of a path asks for. What is not known stands in the log as it is.
+func (h *Handler) action(segment string) (action policy.Action, known bool) {
+	switch {
+	case segment == string(policy.Decode) || segment == string(policy.Encode):
+		return policy.Action(segment), true
+	case segment == searchPath && h.search != nil:
+		return policy.Search, true
+	}
+	return policy.Action(segment), false
 }
 
 func (h *Handler) post(q *request) {
@@ -256,9 +270,12 @@ func (h *Handler) post(q *request) {
 		return
 	}
 	defer h.slots.give()
-	if q.action == policy.Encode {
+	switch q.action {
+	case policy.Encode:
 		h.encode(q)
-	} else {
+	case policy.Search:
+		h.searchToken(q)
+	default:
 		h.decode(q)
 	}
 }

@@ -165,11 +165,13 @@ func actionOf(r *http.Request) string {
 	if r.Method == http.MethodOptions {
 		return "preflight"
 	}
-	action := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	if action != string(policy.Decode) && action != string(policy.Encode) {
-		return "other"
+	switch action := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]; action {
+	case string(policy.Decode), string(policy.Encode):
+		return action
+	case "search-token":
+		return string(policy.Search)
 	}
-	return action
+	return "other"
 }
 
 func (m *metrics) handler() http.Handler {

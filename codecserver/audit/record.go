@@ -16,7 +16,7 @@ const (
 type Record struct {
 	Time      time.Time `json:"time"` // set by the [Log], UTC
 	RequestID string    `json:"requestId"`
-	Action    string    `json:"action"` // "decode" or "encode"
+	Action    string    `json:"action"` // "decode", "encode" or "search"
 	Decision  Decision  `json:"decision"`
 	Reason    string    `json:"reason,omitempty"` // code, such as "not-granted": codecserver has the list
 	Rule      string    `json:"rule,omitempty"`   // name of the rule of the policy that decided
@@ -30,7 +30,10 @@ type Record struct {
 	Payload  int `json:"payload,omitempty"`  // position in the request, from 1; 0 for the request as a whole
 	Payloads int `json:"payloads,omitempty"` // how many the request holds, foreign ones counted
 
-	Item           // authenticated: the payload was opened (or sealed) and says so
+	Item             // authenticated: the payload was opened (or sealed) and says so
+	Attribute string `json:"attribute,omitempty"` // of a search: the search attribute,
+	Tenant    string `json:"tenant,omitempty"`    // and the tenant whose workflows are searched
+
 	Claimed *Item  `json:"claimed,omitempty"` // not authenticated: what the payload's outside says
 	Client  string `json:"client"`            // network address of the peer
 	Agent   string `json:"agent"`             // "browser", "go" or "other"
