@@ -50,6 +50,7 @@ func TestImportArrows(t *testing.T) {
 		"labels":                     {"go.temporal.io/", "github.com/"},
 		"labels/mask":                append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, append(vault, sdk...)...),
 		"keys/census/censusworkflow": append([]string{module + "/converter", module + "/codecserver"}, vault...),
+		"labels/labelspb":            {"go.temporal.io/", "github.com/"},
 		"labels/vet":                 append([]string{module + "/keys", module + "/converter", module + "/codecserver", "go.temporal.io/"}, vault...),
 	} {
 		for _, dep := range deps(t, pkg) {

@@ -28,5 +28,5 @@ func (h *Handler) judgeLegacy(q *request, it *item) {
 	}
 	it.sealed, it.ns, it.legacyKey = true, ns, key
 	it.outer = wire.Outer{Scope: ns.Scope}
-	h.ask(q, &it.verdict)
+	h.ask(q, &it.verdict, "")
 }

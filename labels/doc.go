@@ -11,6 +11,8 @@
 // converter writes them into the payload before it is sealed (converter.NewLabeller); package mask puts masks in the
 // place of what somebody may not see.
 //
+// Fields of protobuf messages have the option (signet.labels.v1.sensitive) instead.
+//
 // # What is promised
 //
 //   - Pointers follow encoding/json: names, embedding, shadowing, pointers, slices, arrays, maps, and protojson for

@@ -86,8 +86,16 @@ func embedded(t reflect.Type, within field, path []reflect.Type) (all []field) {
 // tagOf reads the sensitive tag. A tag that is malformed labels the field as Unknown.
 func tagOf(tag reflect.StructTag) (names []string, tagged bool) {
 	text, ok := tag.Lookup("sensitive")
-	if !ok || text == "-" {
-		return nil, ok
+	if !ok {
+		return nil, false
+	}
+	return parse(text)
+}
+
+// parse reads the text of a tag, or of the option of a protobuf field.
+func parse(text string) (names []string, tagged bool) {
+	if text == "-" {
+		return nil, true
 	}
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)

@@ -44,6 +44,9 @@ func (s *shapes) ofMessage(d protoreflect.MessageDescriptor) *shape {
 	for i := range d.Fields().Len() {
 		f := d.Fields().Get(i)
 		labels, tagged := s.fields[f.FullName()]
+		if !tagged {
+			labels, tagged = optionOf(f)
+		}
 		m := member{step: "/" + Escape(f.JSONName()), labels: labels, tagged: tagged, shape: s.ofField(f)}
 		made.members = append(made.members, m)
 		if name := f.TextName(); name != f.JSONName() {

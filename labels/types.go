@@ -25,7 +25,8 @@ type Options struct {
 	//
 	//	"acme.intake.v1.Patient.ssn": {"phi"}
 	//
-	// A field with an empty list has been looked at, as one with sensitive:"-".
+	// A field with an empty list has been looked at, as one with sensitive:"-". The labels replace those of the field's
+	// option, (signet.labels.v1.sensitive): give the option to messages of your own, and Fields to those of others.
 	Fields map[protoreflect.FullName][]string
 }
 
