@@ -11,6 +11,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/prf"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/keystest"
@@ -164,7 +165,11 @@ func (f *fixture) wrapSearchKeyAs(id keys.ID) []byte {
 	}
 	material := insecurecleartextkeyset.KeysetMaterial(handle)
 	material.PrimaryKeyId, material.Key[0].KeyId = uint32(id), uint32(id)
-	planted, err := insecurecleartextkeyset.Read(&keyset.MemReaderWriter{Keyset: material})
+	cleartext, err := proto.Marshal(material)
+	if err != nil {
+		f.Fatal(err)
+	}
+	planted, err := insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(cleartext)))
 	if err != nil {
 		f.Fatal(err)
 	}

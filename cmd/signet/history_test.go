@@ -127,7 +127,7 @@ func aHistory() []*historypb.HistoryEvent {
 	return []*historypb.HistoryEvent{
 		{EventId: 1, EventTime: at, EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, UserMetadata: &sdk.UserMetadata{Summary: sealedAs(`"an order"`)},
 			Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{
-				WorkflowType: &commonpb.WorkflowType{Name: "order"}, Input: payloadsOf(sealedAs(`{"card": "4711\u001b[2J‮"}`), sealedAs("denied")),
+				WorkflowType: &commonpb.WorkflowType{Name: "order"}, Input: payloadsOf(sealedAs(`{"card": "4711\u001b[2J\u202e"}`), sealedAs("denied")),
 				Memo:   &commonpb.Memo{Fields: map[string]*commonpb.Payload{"ward\x1b": sealedAs("masked")}},
 				Header: &commonpb.Header{Fields: map[string]*commonpb.Payload{"signet-principal": {Metadata: map[string][]byte{"encoding": []byte("binary/principal-v1")}, Data: []byte("unknown")}}},
 			}}},

@@ -218,7 +218,11 @@ func (k *Keys) Imports(ctx context.Context, kek keys.Wrapper, name string, as ke
 // alone returns a handle of that one key, and makes sure that it seals and opens.
 func alone(key *tinkpb.Keyset_Key) (*keyset.Handle, error) {
 	id := keys.ID(key.GetKeyId())
-	handle, err := insecurecleartextkeyset.Read(&keyset.MemReaderWriter{Keyset: &tinkpb.Keyset{PrimaryKeyId: key.GetKeyId(), Key: []*tinkpb.Keyset_Key{key}}})
+	cleartext, err := proto.Marshal(&tinkpb.Keyset{PrimaryKeyId: key.GetKeyId(), Key: []*tinkpb.Keyset_Key{key}})
+	if err != nil {
+		return nil, err
+	}
+	handle, err := insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(cleartext)))
 	if err == nil {
 		_, err = aead.New(handle)
 	}
