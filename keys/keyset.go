@@ -118,6 +118,15 @@ type Keyset struct {
 	Type   Type   `json:"type"` // of keys added from now on; a key knows its own
 	Policy Policy `json:"policy"`
 	Keys   []Key  `json:"keys"` // oldest first
+	// OwnKEK says that the keys are wrapped by a KEK which wraps those of no other keyset, so that deleting that KEK ends
+	// every copy of them. It is so from the keyset's creation on or never.
+	OwnKEK bool `json:"ownKEK,omitempty"`
+	// ShredAfter is the end of the waiting period of a keyset that is to be shredded. Until then it neither seals nor
+	// opens, and everything comes back when the shredding is called off.
+	ShredAfter time.Time `json:"shredAfter,omitzero"`
+	// Shredded is when the material of all keys was destroyed. The document stays, so that the name is not given again
+	// and readers can say what happened.
+	Shredded time.Time `json:"shredded,omitzero"`
 }
 
 // CheckName reports whether name can name a keyset: 1 to 200 bytes, segments of letters, digits, '_', '-' and '.'
@@ -180,7 +189,7 @@ func (k *Keyset) Check() error {
 	if primaries > 1 {
 		return fmt.Errorf("keyset %q: %d primary keys, at most one is allowed", k.Name, primaries)
 	}
-	return nil
+	return k.checkShredded()
 }
 
 // ParseKeyset reads a document and checks it. name is what the caller asked for: a document that names another keyset

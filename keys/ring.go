@@ -259,6 +259,8 @@ type snapshot struct {
 	tokens   *prf.Set      // of all keys that open, if they do; nil while there is no primary key
 	keys     map[ID]*held
 	legacy   []LegacyKey // those of keys that open what other codecs sealed
+
+	shredAfter, shredded time.Time // of the keyset; with one of them no key has an aead
 }
 
 // held is one key. aead and prf are nil when the key must not open, or could not be unwrapped yet; one of them is otherwise.

@@ -63,7 +63,8 @@ func (m *member) announce(ctx context.Context, old, next *snapshot) {
 		return
 	}
 	m.o.Logger.InfoContext(ctx, "keyset changed", "keyset", m.name, "version", string(next.version), "primary", next.primary.String(), "keys", len(next.keys))
-	if next.primary == 0 {
+	m.announceIdle(ctx, old, next)
+	if next.primary == 0 && m.idle(next) == nil {
 		m.o.Logger.WarnContext(ctx, "keyset has no primary key here: nothing can be sealed under it", "keyset", m.name)
 	}
 }

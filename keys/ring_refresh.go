@@ -13,14 +13,20 @@ import (
 
 // find is the slow half of Lookup: the key is unknown here, or must not open.
 func (m *member) find(id ID, closed <-chan struct{}) (tink.AEAD, error) {
-	if k := m.now.Load().keys[id]; k == nil || k.state.Opens() && !k.legacy {
-		m.await(closed)
+	if now := m.now.Load(); now.shredded.IsZero() {
+		if k := now.keys[id]; k == nil || k.state.Opens() && !k.legacy {
+			m.await(closed)
+		}
 	}
-	k := m.now.Load().keys[id] // also after no wait at all: a round may have ended meanwhile
+	now := m.now.Load() // also after no wait at all: a round may have ended meanwhile
+	k := now.keys[id]
 	if k == nil || k.aead == nil {
 		m.trouble(id)
 	}
+	idle := m.idle(now)
 	switch {
+	case idle != nil:
+		return nil, idle
 	case k != nil && k.legacy: // whoever knew it before may have made the payload
 		return nil, m.unavailable("key %s of keyset %q opens only what another codec sealed with it", id, m.name)
 	case k == nil:
@@ -209,12 +215,15 @@ func (m *member) apply(ctx context.Context) error {
 // of the keys that did not open; the snapshot is good without them, and a key that opened before still does, so that
 // one bad key hides neither the new ones nor the end of another.
 func (m *member) unwrap(ctx context.Context, doc *Keyset, version Version, old *snapshot) (*snapshot, error) {
-	next := &snapshot{version: version, delay: time.Duration(doc.Policy.PropagationDelay), searches: doc.Type.Searches(), keys: make(map[ID]*held, len(doc.Keys))}
+	next := &snapshot{
+		version: version, delay: time.Duration(doc.Policy.PropagationDelay), searches: doc.Type.Searches(), keys: make(map[ID]*held, len(doc.Keys)),
+		shredAfter: doc.ShredAfter, shredded: doc.Shredded,
+	}
 	var failed error
 	for _, key := range doc.Keys {
 		k := &held{state: key.State, promoted: key.Promoted, destroyed: key.Destroyed, compromised: !key.Compromised.IsZero(), legacy: key.OpensLegacy()}
 		next.keys[key.ID] = k
-		if !key.State.Opens() {
+		if !key.State.Opens() || doc.Idle() {
 			continue
 		}
 		before := old.keys[key.ID]
@@ -310,6 +319,9 @@ func notHeld(keyset string) error {
 }
 
 func (m *member) noPrimary(now *snapshot) error {
+	if err := m.idle(now); err != nil {
+		return err
+	}
 	if now.searches {
 		return m.sealsNothing()
 	}

@@ -146,7 +146,7 @@ func checkError(t *testing.T, aead any, err, class error, texts ...string) {
 	}
 	var p interface{ Permanent() bool }
 	permanent := errors.As(err, &p) && p.Permanent()
-	if want := class == keys.ErrDestroyed; permanent != want {
+	if want := errors.Is(class, keys.ErrDestroyed); permanent != want {
 		t.Errorf("error %q: permanent = %t, want %t", err, permanent, want)
 	}
 }

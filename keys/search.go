@@ -18,6 +18,8 @@ func (r *Ring) PRFs(keyset string) (*prf.Set, error) {
 	switch {
 	case now.tokens != nil:
 		return now.tokens, nil
+	case m.idle(now) != nil:
+		return nil, m.idle(now)
 	case !now.searches && len(now.keys) > 0:
 		return nil, m.unavailable("keyset %q seals payloads and makes no search tokens: name one that was made with \"signet keyset create --type=%s\"", m.name, HMACSHA256PRF)
 	}

@@ -45,6 +45,10 @@ func (r Result) Steps() []Step {
 
 // Preview returns what a [Change] would do now, and changes nothing.
 func Preview(ctx context.Context, store Store, name string, plan Plan) (Result, error) {
+	return preview(ctx, store, name, active(plan))
+}
+
+func preview(ctx context.Context, store Store, name string, plan Plan) (Result, error) {
 	if err := keys.CheckName(name); err != nil {
 		return Result{}, err
 	}
@@ -59,8 +63,13 @@ func Preview(ctx context.Context, store Store, name string, plan Plan) (Result, 
 	return Result{k, next}, nil
 }
 
-// Change fetches the keyset called name, plans, and replaces it, until no one else was faster.
+// Change fetches the keyset called name, plans, and replaces it, until no one else was faster. A keyset that is, or is to
+// be, shredded is refused with an error that matches [ErrShredded] or [ErrToBeShredded].
 func Change(ctx context.Context, store Store, name string, plan Plan) (Result, error) {
+	return changeAny(ctx, store, name, active(plan))
+}
+
+func changeAny(ctx context.Context, store Store, name string, plan Plan) (Result, error) {
 	if err := keys.CheckName(name); err != nil {
 		return Result{}, err
 	}
@@ -133,14 +142,21 @@ func pause(ctx context.Context, attempt int) error {
 // Create makes the keyset called name with one key, primary at once since nobody can be without it, and returns the
 // key's id. The error matches [keys.ErrConflict] when there is such a keyset already.
 func Create(ctx context.Context, store Store, kek keys.Wrapper, name string, o Options) (keys.ID, error) {
+	if err := prepare(ctx, store, kek, name, &o); err != nil {
+		return 0, fmt.Errorf("creating keyset %q: %w", name, err)
+	}
 	k, err := PlanNew(name, o, Generated(ctx, kek), time.Now())
 	if err != nil {
 		return 0, err
 	}
 	_, err = store.Replace(ctx, k, "")
 	if errors.Is(err, keys.ErrConflict) {
-		if there, _, ferr := store.Fetch(ctx, name); ferr == nil && same(there, k) {
+		there, _, ferr := store.Fetch(ctx, name)
+		if ferr == nil && same(there, k) {
 			return k.Keys[0].ID, nil // a lost answer made a client below send it twice
+		}
+		if ferr == nil && there.Idle() {
+			return 0, idle(there)
 		}
 		return 0, fmt.Errorf("creating keyset %q: it exists already: add a key to it with \"signet keyset rotate %[1]s\": %w", name, err)
 	}
@@ -148,6 +164,24 @@ func Create(ctx context.Context, store Store, kek keys.Wrapper, name string, o O
 		return 0, fmt.Errorf("creating keyset %q: %w", name, err)
 	}
 	return k.Keys[0].ID, nil
+}
+
+// prepare has the KEK make a key of the keyset's own, if it is to have one. It looks first whether the name is free: a keyset
+// that was shredded must not get another.
+func prepare(ctx context.Context, store Store, kek keys.Wrapper, name string, o *Options) error {
+	if o.OwnKEK = ownKEK(kek, name) != ""; !o.OwnKEK {
+		return nil
+	}
+	there, _, err := store.Fetch(ctx, name)
+	switch {
+	case err == nil && there.Idle():
+		return idle(there)
+	case err == nil:
+		return fmt.Errorf("it exists already: add a key to it with \"signet keyset rotate %s\": %w", name, keys.ErrConflict)
+	case !errors.Is(err, keys.ErrNotFound):
+		return err
+	}
+	return kek.(OwnKEKs).PrepareKEK(ctx, name)
 }
 
 // Add puts a new pending key into the keyset called name and returns its id. In a keyset without any key it is primary

@@ -56,6 +56,8 @@ type Options struct {
 	PropagationDelay time.Duration
 	// RotateEvery is the age at which [PlanAuto] replaces the primary key; 0 means never.
 	RotateEvery time.Duration
+	// OwnKEK says that a KEK of the keyset's own wraps its keys. [Create] finds that out by itself.
+	OwnKEK bool
 }
 
 // PromoteOptions say which key to promote, and whether to wait.
@@ -84,6 +86,7 @@ func PlanCreate(name string, o Options) (*keys.Keyset, error) {
 		Type:   o.Type,
 		Policy: keys.Policy{PropagationDelay: keys.Duration(o.PropagationDelay), RotateEvery: keys.Duration(o.RotateEvery)},
 		Keys:   []keys.Key{},
+		OwnKEK: o.OwnKEK,
 	}
 	if err := checkPolicy(k); err != nil {
 		return nil, err

@@ -39,31 +39,31 @@ func Lagging(k *keys.Keyset, kek VersionedKEK, latest int) []keys.ID {
 
 // Rewrap wraps the lagging keys of the keyset called name anew, all in one change.
 func Rewrap(ctx context.Context, store Store, kek VersionedKEK, name string) (Result, error) {
-	plan, err := planRewrap(ctx, kek, func(k *keys.Keyset, key keys.Key) ([]byte, error) {
+	return Change(ctx, store, name, planRewrap(ctx, kek, func(k *keys.Keyset, key keys.Key) ([]byte, error) {
 		return keys.Rewrap(ctx, kek, k.Name, key.Wrapped)
-	})
-	if err != nil {
-		return Result{}, err
-	}
-	return Change(ctx, store, name, plan)
+	}))
 }
 
 // PreviewRewrap returns what [Rewrap] would do now, and neither wraps nor changes anything.
 func PreviewRewrap(ctx context.Context, store Store, kek VersionedKEK, name string) (Result, error) {
-	plan, err := planRewrap(ctx, kek, func(*keys.Keyset, keys.Key) ([]byte, error) { return []byte("wrapped anew"), nil })
-	if err != nil {
-		return Result{}, err
-	}
-	return Preview(ctx, store, name, plan)
+	return Preview(ctx, store, name, planRewrap(ctx, kek, func(*keys.Keyset, keys.Key) ([]byte, error) { return []byte("wrapped anew"), nil }))
 }
 
-func planRewrap(ctx context.Context, kek VersionedKEK, wrap func(*keys.Keyset, keys.Key) ([]byte, error)) (Plan, error) {
-	latest, _, err := kek.Versions(ctx)
-	if err != nil {
-		return nil, err
+// VersionsFor returns the versions of what wraps the keys of one keyset: of a KEK of its own, if it has one.
+func VersionsFor(ctx context.Context, kek VersionedKEK, name string) (latest, oldest int, err error) {
+	if own, ok := kek.(OwnKEKs); ok && own.OwnKEK(name) != "" {
+		return own.OwnVersions(ctx, name)
 	}
+	return kek.Versions(ctx)
+}
+
+func planRewrap(ctx context.Context, kek VersionedKEK, wrap func(*keys.Keyset, keys.Key) ([]byte, error)) Plan {
 	now := time.Now()
 	return func(k *keys.Keyset) (*keys.Keyset, error) {
+		latest, _, err := VersionsFor(ctx, kek, k.Name)
+		if err != nil {
+			return nil, err
+		}
 		lagging := Lagging(k, kek, latest)
 		if len(lagging) == 0 {
 			return k, nil
@@ -78,5 +78,5 @@ func planRewrap(ctx context.Context, kek VersionedKEK, wrap func(*keys.Keyset, k
 			key.Wrapped, key.Rewrapped = anew, stamp(now)
 		}
 		return checked(next)
-	}, nil
+	}
 }

@@ -24,6 +24,9 @@ func Steps(before, after *keys.Keyset) []Step {
 	if before.Policy != after.Policy {
 		steps = append(steps, Step{Does: fmt.Sprintf("policy: propagation delay %s, rotation %s", time.Duration(after.Policy.PropagationDelay), every(after.Policy))})
 	}
+	if step, ok := shredStep(before, after); ok {
+		steps = append(steps, step)
+	}
 	for _, key := range after.Keys {
 		old := before.Key(key.ID)
 		if old == nil {
@@ -54,6 +57,19 @@ func Steps(before, after *keys.Keyset) []Step {
 		}
 	}
 	return steps
+}
+
+// shredStep says what of a shredding was scheduled, called off or done.
+func shredStep(before, after *keys.Keyset) (Step, bool) {
+	switch was, is := before.ShredAfter, after.ShredAfter; {
+	case was.IsZero() && !is.IsZero():
+		return Step{Does: "neither seals nor opens, from the next refresh of every reader on, and may be shredded from " + atLeast(is) + " on"}, true
+	case before.Shredded.IsZero() && !after.Shredded.IsZero():
+		return Step{Does: "is shredded, and keeps its name and the ids of its keys"}, true
+	case !was.IsZero() && is.IsZero():
+		return Step{Does: "will not be shredded, and seals and opens again"}, true
+	}
+	return Step{}, false
 }
 
 // every says how often a policy rotates, for people.

@@ -1,0 +1,66 @@
+package keys
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Errors of [Ring.Primary] and [Ring.Lookup] about a keyset that is erased, as a tenant's is when the tenant goes.
+var (
+	// ErrShredded: all keys of the keyset are gone for good, and what they sealed with them. It matches [ErrDestroyed],
+	// and has the same method Permanent() bool.
+	ErrShredded error = shreddedError{}
+	// ErrToBeShredded: the keyset is going to be shredded, and until then it can be called off. It matches
+	// [ErrUnavailable].
+	ErrToBeShredded = fmt.Errorf("keyset is to be shredded: %w", ErrUnavailable)
+)
+
+type shreddedError struct{}
+
+func (shreddedError) Error() string        { return "keyset shredded" }
+func (shreddedError) Permanent() bool      { return true }
+func (shreddedError) Is(target error) bool { return target == ErrDestroyed }
+
+// Idle reports whether no key of k seals or opens, whatever the keys' states are: k is shredded, or is to be.
+func (k *Keyset) Idle() bool { return !k.Shredded.IsZero() || !k.ShredAfter.IsZero() }
+
+func (k *Keyset) checkShredded() error {
+	if k.Shredded.IsZero() {
+		return nil
+	}
+	for _, key := range k.Keys {
+		if key.State != Destroyed {
+			return fmt.Errorf("keyset %q: it is shredded but key %s is %s", k.Name, key.ID, key.State)
+		}
+	}
+	if !k.ShredAfter.IsZero() {
+		return fmt.Errorf("keyset %q: it is shredded and to be shredded", k.Name)
+	}
+	return nil
+}
+
+// idle says in one line why nothing of the keyset is used here, or returns nil.
+func (m *member) idle(now *snapshot) error {
+	switch {
+	case !now.shredded.IsZero():
+		return &ringError{fmt.Sprintf("keyset %q was shredded on %s: what it sealed can never be opened again, and nothing more is sealed with it", m.name, now.shredded.UTC().Format(time.DateOnly)), ErrShredded}
+	case !now.shredAfter.IsZero():
+		return &ringError{fmt.Sprintf("keyset %q is to be shredded from %s on, and neither seals nor opens until then: \"signet shred %[1]s --cancel\" calls that off", m.name, now.shredAfter.UTC().Format(time.RFC3339)), ErrToBeShredded}
+	}
+	return nil
+}
+
+// announceIdle logs that a keyset is, or is to be, shredded, and that it is not to be any more.
+func (m *member) announceIdle(ctx context.Context, old, next *snapshot) {
+	switch {
+	case !next.shredded.IsZero() && old.shredded.IsZero():
+		m.o.Logger.WarnContext(ctx, "keyset was shredded: nothing of it seals or opens any more", "keyset", m.name, "shredded", next.shredded.UTC())
+	case !next.shredAfter.IsZero() && !next.shredAfter.Equal(old.shredAfter):
+		m.o.Logger.WarnContext(ctx, "keyset is to be shredded: it neither seals nor opens until that is called off", "keyset", m.name, "shredAfter", next.shredAfter.UTC())
+	case next.shredAfter.IsZero() && next.shredded.IsZero() && !old.shredAfter.IsZero():
+		m.o.Logger.InfoContext(ctx, "keyset is not to be shredded any more: it seals and opens again", "keyset", m.name)
+	case next.shredded.IsZero() && !old.shredded.IsZero():
+		m.o.Logger.WarnContext(ctx, "a shredded keyset came back: was the key store rolled back?", "keyset", m.name)
+	}
+}
