@@ -26,7 +26,8 @@ type verdict struct {
 	opened  bool       // authenticated: the outside is true
 	already bool       // encode: it came sealed
 
-	legacyKey string // of a legacy payload, as Legacy.Takes names it
+	legacy    bool   // it is a legacy payload
+	legacyKey string // of which, as Legacy.Takes names it
 }
 
 func (v *verdict) close(r reason, detail string) { v.reason, v.detail = r, detail }
@@ -79,7 +80,7 @@ func (h *Handler) judge(q *request, it *item) {
 func (h *Handler) ask(q *request, v *verdict, tenant string) {
 	d := h.policy.Decide(policy.Request{
 		Caller: *q.caller, Action: q.action, Namespace: v.ns.Name, Workflow: v.outer.Workflow, Tenant: tenant,
-		BreakGlass: q.breakGlass, Time: q.start,
+		Legacy: v.legacy, BreakGlass: q.breakGlass, Time: q.start,
 	})
 	v.rule, v.glass, v.bulk = d.Rule, d.BreakGlass, d.Bulk
 	if !d.Allowed {

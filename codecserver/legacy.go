@@ -26,7 +26,7 @@ func (h *Handler) judgeLegacy(q *request, it *item) {
 	if !ok {
 		return
 	}
-	it.sealed, it.ns, it.legacyKey = true, ns, key
+	it.sealed, it.ns, it.legacy, it.legacyKey = true, ns, true, key
 	it.outer = wire.Outer{Scope: ns.Scope}
 	h.ask(q, &it.verdict, "")
 }

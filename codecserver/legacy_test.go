@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signet-temporal/signet/codecserver"
+	"github.com/signet-temporal/signet/codecserver/policy"
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/converter/legacy"
 )
@@ -46,19 +47,19 @@ func (s samples) Takes(p *commonpb.Payload) (string, bool) {
 	return "ns/payments/0000abcd", ok && id == string(s)
 }
 
-func legacyWorld(t *testing.T) *world {
+func legacyWorld(t *testing.T, change ...func(*codecserver.Config)) *world {
 	t.Helper()
 	old, err := legacy.NewAESGCM(map[string][]byte{"payments-2023": oldKey})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newWorld(t, func(c *codecserver.Config) {
+	return newWorld(t, append(change, func(c *codecserver.Config) {
 		codec, err := converter.NewCodec(newKeyring(t, "ns/payments"), converter.CodecOptions{Keyset: "ns/payments", Scope: "payments", Legacy: []converter.Legacy{old}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Namespaces[0].Codec, c.Namespaces[0].Legacy = codec, samples("payments-2023")
-	})
+	})...)
 }
 
 // TestALegacyPayloadIsOpenedForThoseWhoMayDecodeInTheNamespaceOfTheRequest: by the same policy and with the same record as
@@ -86,6 +87,36 @@ func TestALegacyPayloadIsOpenedForThoseWhoMayDecodeInTheNamespaceOfTheRequest(t 
 	forged.Data[20] ^= 1
 	explained(t, w.send(fromUI("ann", "decode", body(t, forged))).payloads(1)[0], "not-authentic")
 	w.wantAudit("unreadable not-authentic payments-oncall (payments/)")
+}
+
+// TestALegacyPayloadIsClosedByADenialThatAsksForWhatItDoesNotSay: whose it is nobody knows, so it may be the one that
+// shall stay closed.
+func TestALegacyPayloadIsClosedByADenialThatAsksForWhatItDoesNotSay(t *testing.T) {
+	for _, denial := range []string{"tenants: [acme]", "workflows: [payroll-1]"} {
+		w := legacyWorld(t, denying(t, denial))
+		explained(t, w.send(fromUI("ann", "decode", body(t, sampled(t)))).payloads(1)[0], "denied")
+		w.send(fromMachine("ann", "decode", body(t, sampled(t)), "X-Namespace", "payments")).want(http.StatusForbidden)
+		w.wantAudit("deny denied closed (payments/)", "deny denied closed (payments/)")
+		// Of signet's own it is known that it is nobody's, and of which workflow.
+		w.codecs["payments"] = w.config.Namespaces[0].Codec.(*converter.Codec)
+		if out := w.send(fromUI("ann", "decode", body(t, w.sealed("payments")))).payloads(1)[0]; string(out.Data) != `"`+secret+`"` {
+			t.Errorf("%s: %v", denial, out)
+		}
+	}
+}
+
+func denying(t *testing.T, what string) func(*codecserver.Config) {
+	t.Helper()
+	rules, err := policy.Parse([]byte(`
+deny:
+  - {name: closed, ` + what + `}
+grants:
+  - {name: payments-oncall, issuer: "https://idp", groups: [oncall], namespaces: [payments], actions: [decode]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *codecserver.Config) { c.Policy = rules }
 }
 
 // TestALegacyPayloadOfNobodyPassesAsItIs: of another namespace, of none, and under another key.

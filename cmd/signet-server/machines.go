@@ -117,11 +117,26 @@ func (c callers) Authenticate(r *http.Request) (*principal.Caller, error) {
 	named := len(r.Header.Values("Authorization")) > 0 || len(r.Header.Values("Authorization-Extras")) > 0
 	// Whoever has an Origin is a person in a browser, which may show a certificate without being asked to by anybody.
 	browser := len(r.Header.Values("Origin")) > 0
-	if c.certificates != nil && !named && !browser && c.certificates.Presented(r) {
+	certified := c.certificates != nil && c.certificates.Presented(r)
+	if certified && !named && !browser {
 		return c.certificates.Authenticate(r)
 	}
-	return c.people.Authenticate(r)
+	caller, err := c.people.Authenticate(r)
+	if err != nil && certified {
+		return nil, programs{err}
+	}
+	return caller, err
 }
+
+// programs is the refusal of whoever shows a program's certificate and nothing else that is good: a program that sends an
+// Origin would take an explanation for data.
+type programs struct{ error }
+
+// Unwrap returns why.
+func (p programs) Unwrap() error { return p.error }
+
+// Machine is true.
+func (programs) Machine() bool { return true }
 
 // handshake is the TLS configuration of a connection that begins now: with the certificate and the authorities that are in
 // use now.

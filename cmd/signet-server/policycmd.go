@@ -58,7 +58,7 @@ cases:
     caller: {issuer: https://login.example.com, subject: u-1, groups: [payments-oncall], claims: {acr: [mfa]}}
     action: decode
     namespace: payments
-    workflow: order-4711            # optional, as is tenant
+    workflow: order-4711            # optional, as are tenant and legacy
     at: 2027-01-01T00:00:00Z        # optional; default: now
     breakGlass: INC-4711 why        # optional: the reason that the caller gives
     want: allow                     # or deny
@@ -107,6 +107,7 @@ type policyExplainCmd struct {
 	Namespace  string    `required:"" help:"The Temporal namespace."`
 	Workflow   string    `help:"The workflow id, where it is known."`
 	Tenant     string    `help:"The tenant under whose keyset the payload is sealed, where it is."`
+	Legacy     bool      `help:"The payload was sealed by another codec, so that nobody knows of which workflow and tenant it is."`
 	BreakGlass string    `placeholder:"REASON" help:"The reason that the caller gives in an emergency."`
 	At         time.Time `placeholder:"TIME" help:"When, such as 2027-01-31T18:00:00Z. Now, if it is not given."`
 }
@@ -130,7 +131,7 @@ func (c *policyExplainCmd) Run(a *app) error {
 	}
 	q := policy.Request{
 		Caller: principal.Caller{Issuer: c.Issuer, Subject: c.Subject, Email: c.Email, Groups: c.Groups, Claims: claims},
-		Action: policy.Action(c.Action), Namespace: c.Namespace, Workflow: c.Workflow, Tenant: c.Tenant, BreakGlass: c.BreakGlass, Time: c.At,
+		Action: policy.Action(c.Action), Namespace: c.Namespace, Workflow: c.Workflow, Tenant: c.Tenant, Legacy: c.Legacy, BreakGlass: c.BreakGlass, Time: c.At,
 	}
 	fmt.Fprintln(a.stdout, rules.Decide(q))
 	for _, line := range rules.Explain(q) {

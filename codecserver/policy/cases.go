@@ -23,6 +23,7 @@ type Case struct {
 	Namespace  string `yaml:"namespace"`
 	Workflow   string `yaml:"workflow"`
 	Tenant     string `yaml:"tenant"`
+	Legacy     bool   `yaml:"legacy"`     // a payload that another codec sealed
 	BreakGlass string `yaml:"breakGlass"` // the reason that the caller gives
 	At         string `yaml:"at"`         // RFC 3339; default: now
 	Want       string `yaml:"want"`       // allow or deny
@@ -90,7 +91,7 @@ func (c Case) Request(now time.Time) Request {
 	}
 	return Request{
 		Caller: principal.Caller{Issuer: c.Caller.Issuer, Subject: c.Caller.Subject, Email: c.Caller.Email, Groups: c.Caller.Groups, Claims: claims},
-		Action: c.Action, Namespace: c.Namespace, Workflow: c.Workflow, Tenant: c.Tenant, BreakGlass: c.BreakGlass, Time: now,
+		Action: c.Action, Namespace: c.Namespace, Workflow: c.Workflow, Tenant: c.Tenant, Legacy: c.Legacy, BreakGlass: c.BreakGlass, Time: now,
 	}
 }
 

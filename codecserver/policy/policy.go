@@ -25,6 +25,7 @@ type Request struct {
 	Namespace  string    // as Temporal calls it; "" matches nothing
 	Workflow   string    // id; "" where it is not known
 	Tenant     string    // "" for a payload that is not sealed under a tenant's keyset; not known of what is yet to be sealed
+	Legacy     bool      // sealed by another codec, which says neither for which workflow nor for which tenant
 	BreakGlass string    // why the caller needs access in an emergency; "" where they do not say so
 	Time       time.Time // now
 }

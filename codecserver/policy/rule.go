@@ -42,7 +42,7 @@ func (r *rule) mismatch(q *Request) string {
 		return "claims"
 	case len(r.workflows) > 0 && !(r.deny && q.Workflow == "") && !anyGlob(r.workflows, q.Workflow):
 		return "workflows"
-	case len(r.tenants) > 0 && !(r.deny && q.Tenant == "" && q.Action == Encode) && !slices.Contains(r.tenants, q.Tenant):
+	case len(r.tenants) > 0 && !(r.deny && q.Tenant == "" && (q.Legacy || q.Action == Encode)) && !slices.Contains(r.tenants, q.Tenant):
 		return "tenants"
 	case !r.until.IsZero() && (q.Time.IsZero() || !q.Time.Before(r.until)):
 		return "until"

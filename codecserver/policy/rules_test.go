@@ -79,6 +79,8 @@ func TestEveryFieldOfARuleDecides(t *testing.T) {
 		{"a denial that needs a workflow that is not known", policy.Request{Caller: berlin, Action: "decode", Namespace: "orders"}, "deny by no-payroll: denied"},
 		{"a denial of another workflow", policy.Request{Caller: berlin, Action: "decode", Namespace: "orders", Workflow: "order-payroll-7"}, "allow by all"},
 		{"a denial that needs a tenant that is not known yet", policy.Request{Caller: with(who(), "permissions", "shop:write"), Action: "encode", Namespace: "shop"}, "deny by no-evil-shop: denied"},
+		{"a denial that needs a tenant, of a payload that says none", policy.Request{Caller: with(who(), "permissions", "shop:decode"), Action: "decode", Namespace: "shop", Legacy: true}, "deny by no-evil-shop: denied"},
+		{"a grant that needs a tenant, of a payload that says none", policy.Request{Caller: who("acme"), Action: "decode", Namespace: "orders", Workflow: "w", Legacy: true}, "deny: not-granted"},
 		{"a payload of no tenant", policy.Request{Caller: with(who(), "permissions", "shop:decode"), Action: "decode", Namespace: "shop"}, "allow by temporal"},
 
 		{"a workflow by pattern", policy.Request{Caller: who("support"), Action: "decode", Namespace: "orders", Workflow: "order-17/a"}, "allow by some-workflows"},
