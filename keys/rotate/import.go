@@ -21,6 +21,9 @@ type Import struct {
 // stand in it already, in whatever state but destroyed: an import can be repeated. A key id that another key has is
 // refused, and so is a second primary key. Errors match [ErrRefused].
 func PlanImport(k *keys.Keyset, imports []Import, now time.Time) (*keys.Keyset, error) {
+	if k.Type.Searches() {
+		return nil, refusef(ErrRefused, "keyset %q makes search tokens, and keys that seal or open cannot come in: import it into the keyset of the payloads, such as ns/payments", k.Name)
+	}
 	next := clone(k)
 	for _, in := range imports {
 		there, err := imported(next, in)

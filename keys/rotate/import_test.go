@@ -62,19 +62,25 @@ func TestAnImportIsRepeatedAndNeverTakesThePlaceOfAnotherKey(t *testing.T) {
 	other.Imported.Check = "cccccccc"
 	own := pending
 	own.ID = 1
+	search, err := rotate.PlanNew("search/a", rotate.Options{Type: keys.HMACSHA256PRF}, rotate.Pretended, now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		k    *keys.Keyset
 		in   rotate.Import
 		says string
 	}{
-		"the id of a key that was made here": {k, own, "was not imported"},
-		"another key under the same id":      {k, other, "another key under this id already"},
-		"another sample key, the same name":  {k, sample(10, "old", "dddddddd"), "another key under this id already (00000008, check value bbbbbbbb and not dddddddd)"},
-		"a sample key whose id is taken":     {k, sample(1, "new", "dddddddd"), "run the command again"},
-		"the same key for another use":       {k, asLegacy, "for another use"},
-		"a key that was destroyed":           {destroyed, sample(10, "old", "bbbbbbbb"), "was destroyed"},
-		"a second primary key":               {k, second, "--as=pending"},
-		"id 0":                               {k, rotate.Import{State: keys.Retired}, "id 0"},
+		"the id of a key that was made here":  {k, own, "was not imported"},
+		"another key under the same id":       {k, other, "another key under this id already"},
+		"another sample key, the same name":   {k, sample(10, "old", "dddddddd"), "another key under this id already (00000008, check value bbbbbbbb and not dddddddd)"},
+		"a sample key whose id is taken":      {k, sample(1, "new", "dddddddd"), "run the command again"},
+		"the same key for another use":        {k, asLegacy, "for another use"},
+		"a key that was destroyed":            {destroyed, sample(10, "old", "bbbbbbbb"), "was destroyed"},
+		"a second primary key":                {k, second, "--as=pending"},
+		"id 0":                                {k, rotate.Import{State: keys.Retired}, "id 0"},
+		"a key that seals, for search tokens": {search, pending, "makes search tokens, and keys that seal or open cannot come in"},
+		"a sample key, for search tokens":     {search, sample(10, "old", "bbbbbbbb"), "import it into the keyset of the payloads"},
 	} {
 		tc.in.Wrap = failing
 		if next, err := rotate.PlanImport(tc.k, []rotate.Import{tc.in}, now); next != nil || !errors.Is(err, rotate.ErrRefused) || !strings.Contains(err.Error(), tc.says) {
