@@ -37,6 +37,8 @@ func (f askFlags) given() bool { return len(f.Namespaces)+len(f.Censuses) > 0 }
 type asking struct {
 	keyset      string
 	key         keys.ID
+	legacy      bool // it opens what another codec sealed
+	has         map[keys.ID]bool
 	sealedUntil time.Time
 	saved       []savedCensus
 	walk        []string // namespaces
@@ -195,8 +197,9 @@ func (q asking) use(r *census.Result, from string) use {
 	id := q.keyset + "/" + q.key.String()
 	u := use{Namespace: r.Namespace, From: from, Began: &r.Began, Workflows: r.Open + r.Closed}
 	for other := range r.Keys {
-		if strings.HasPrefix(other, q.keyset+"/") {
-			u.carriesKeyset = true
+		var id keys.ID
+		if rest, ok := strings.CutPrefix(other, q.keyset+"/"); ok && id.UnmarshalText([]byte(rest)) == nil {
+			u.carries = append(u.carries, id)
 		}
 	}
 	if k := r.Keys[id]; k != nil {
@@ -205,6 +208,9 @@ func (q asking) use(r *census.Result, from string) use {
 		u.WorkflowIDs, u.ScheduleIDs, u.HeldBy, u.NeededUntil = some(k.WorkflowIDs), some(k.ScheduleIDs), held, given(until)
 	}
 	err := census.Unused(census.Question{Key: id, SealedUntil: q.sealedUntil, Namespaces: []string{r.Namespace}}, r)
+	if err == nil && q.legacy && r.Unsealed > 0 {
+		err = fmt.Errorf("%w: it opens what another codec sealed, and namespace %s has %d payloads that Signet did not seal: wait until they are gone, or go on without a census if none of them is of that codec", census.ErrUnproven, r.Namespace, r.Unsealed)
+	}
 	if u.against = err; err != nil && !errors.Is(err, census.ErrInUse) {
 		u.Unproven = err.Error()
 	}

@@ -33,7 +33,7 @@ func (c askFlags) move(a *app, at *keysetCmd, parsed *kong.Context, f keyFlags, 
 	q.keyset, q.key = f.Name, f.Key
 	evidence := rotate.Evidence{AllowKeyInUse: word}
 	if c.given() {
-		evidence.CensusAt = q.since(a.now())
+		evidence.CensusAt, evidence.AllSealed = q.since(a.now()), true
 	}
 	var result askedChange
 	store := func(do func(context.Context, *keyconfig.Opened, rotate.Evidence) (rotate.Result, error)) error {
@@ -43,21 +43,21 @@ func (c askFlags) move(a *app, at *keysetCmd, parsed *kong.Context, f keyFlags, 
 				return missing(err, f.Name, s)
 			}
 			result.change = describeChange(r, f.Key, f.Plan)
-			q.sealedUntil = rotate.SealedUntil(r.Before, f.Key)
+			q.about(r.Before)
 			return nil
 		})
 	}
-	err = store(func(ctx context.Context, s *keyconfig.Opened, e rotate.Evidence) (rotate.Result, error) {
+	preview := func(ctx context.Context, s *keyconfig.Opened, e rotate.Evidence) (rotate.Result, error) {
 		return rotate.Preview(ctx, s.Store, f.Name, func(k *keys.Keyset) (*keys.Keyset, error) { return m.plan(k, e) })
-	})
-	if err != nil {
+	}
+	if err := store(preview); err != nil {
 		return err
 	}
 	if c.given() && len(result.Steps) > 0 {
 		if f.Plan {
 			result.Census, err = q.uses(c.temporalPlace)
-		} else {
-			result.Census, evidence.CensusAt, err = q.ask(a, c.namespaceFlags)
+		} else if result.Census, evidence.CensusAt, err = q.ask(a, c.namespaceFlags); err == nil {
+			err = store(preview) // keys may have been added while it was counted
 		}
 		if err != nil {
 			return err
@@ -78,6 +78,16 @@ func (c askFlags) move(a *app, at *keysetCmd, parsed *kong.Context, f keyFlags, 
 		return err
 	}
 	return a.print(result, func(w io.Writer) { m.table(w, result) })
+}
+
+// about takes from the keyset's document what the question depends on.
+func (q *asking) about(k *keys.Keyset) {
+	q.sealedUntil, q.has = rotate.SealedUntil(k, q.key), map[keys.ID]bool{}
+	for _, key := range k.Keys {
+		q.has[key.ID] = true
+	}
+	key := k.Key(q.key)
+	q.legacy = key != nil && key.OpensLegacy()
 }
 
 // needed prints what still needs a key, and returns why the key was not touched.

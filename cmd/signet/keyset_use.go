@@ -29,8 +29,8 @@ type use struct {
 	NeededUntil     *time.Time `json:"neededUntil,omitempty" help:"if nothing does: when retention will have removed the last of it"`
 	Unproven        string     `json:"unproven,omitempty" help:"why the census proves nothing, though it has not met the key"`
 
-	against       error // of [census.Unused]
-	carriesKeyset bool
+	against error     // of [census.Unused]
+	carries []keys.ID // of the keyset
 }
 
 // asked is what a command says about who was asked.
@@ -68,8 +68,11 @@ func (q asking) against(all []use) error {
 	var reasons, advice []string
 	carried := false
 	for _, u := range all {
-		carried = carried || u.carriesKeyset
+		carried = carried || len(u.carries) > 0
 		if u.against == nil {
+			if id, ok := q.strange(u); ok {
+				reasons = append(reasons, fmt.Sprintf("%s: namespace %s carries key %s of the keyset, which is not in this key store: name the Temporal and the key store that belong together", census.ErrUnproven, printable(u.Namespace), id))
+			}
 			continue
 		}
 		reasons = append(reasons, u.against.Error())
@@ -96,6 +99,18 @@ func (q asking) against(all []use) error {
 		text += ": " + strings.Join(advice, ", ")
 	}
 	return codedf(exitRefused, "%s", text)
+}
+
+// strange is a key of the keyset that was met, and that the keyset does not have: the namespace is that of another key
+// store, such as the staging one of the same name.
+func (q asking) strange(u use) (keys.ID, bool) {
+	slices.Sort(u.carries)
+	for _, id := range u.carries {
+		if !q.has[id] {
+			return id, true
+		}
+	}
+	return 0, false
 }
 
 const letThemEnd = "let what is open end"

@@ -83,7 +83,7 @@ func refuses(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // savedCensusFile writes what `signet census --output json` prints of three workflows: savedcensus FILE NAMESPACE AGE
-// and then nothing, KEY open, KEY closed, or references.
+// and then nothing, KEY open, KEY closed, references, or unsealed.
 func savedCensusFile(ts *testscript.TestScript, neg bool, args []string) {
 	age, err := time.ParseDuration(args[2])
 	ts.Check(err)
@@ -93,6 +93,8 @@ func savedCensusFile(ts *testscript.TestScript, neg bool, args []string) {
 	switch what := args[3:]; {
 	case len(what) == 1 && what[0] == "references":
 		r.References = 1
+	case len(what) == 1 && what[0] == "unsealed":
+		r.Unsealed = 12
 	case len(what) == 2 && what[1] == "closed":
 		r.Keys[what[0]] = &census.Key{Payloads: map[census.Place]int64{census.InHistory: 7}, Closed: 1, LastClose: began, WorkflowIDs: []string{"order-1"}}
 	case len(what) == 2 && what[1] == "open":
@@ -150,8 +152,15 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 
 // keyOf puts the key of the JSON on stdout into an environment variable: keyof NAME
 func keyOf(ts *testscript.TestScript, neg bool, args []string) {
-	var value struct{ Key string }
-	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &value); err != nil || value.Key == "" || neg {
+	var value struct {
+		Key  string
+		Keys []struct{ ID string } // of an import
+	}
+	err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &value)
+	if len(value.Keys) == 1 {
+		value.Key = value.Keys[0].ID
+	}
+	if err != nil || value.Key == "" || neg {
 		ts.Fatalf("stdout has no key: %v", err)
 	}
 	ts.Setenv(args[0], value.Key)

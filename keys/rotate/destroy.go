@@ -17,6 +17,9 @@ type Evidence struct {
 	// CensusAt is when a census began that found nothing sealed with the key. It counts only if no reader could seal
 	// with the key any more by then, and not at all for keys that make search tokens: a census does not count those.
 	CensusAt time.Time
+	// AllSealed: that census met no payload which Signet did not seal. A key that was imported for what another codec
+	// sealed needs it besides, since such payloads do not carry the key's id and a census does not count them under it.
+	AllSealed bool
 	// AllowKeyInUse goes without a census: whoever sets it has another proof, or accepts that what is still sealed with
 	// the key is lost.
 	AllowKeyInUse bool
@@ -30,6 +33,8 @@ func SealedUntil(k *keys.Keyset, id keys.ID) time.Time {
 	switch {
 	case key == nil, key.State == keys.Primary:
 		return time.Time{}
+	case key.OpensLegacy() && !key.Disabled.IsZero():
+		return key.Disabled.Add(delay) // the other codec may have sealed with it until people noticed
 	case key.Promoted.IsZero():
 		return key.Created // it has never sealed
 	case key.Retired.IsZero():
@@ -49,6 +54,8 @@ func (o Evidence) shows(k *keys.Keyset, id keys.ID) error {
 		return refusef(ErrRefused, "keyset %q, key %s: nothing shows that the key is unused, and whatever is sealed with it is lost when it is destroyed: name every namespace whose workflows use the keyset with --namespace, or censuses of them with --census", k.Name, id)
 	case o.CensusAt.Before(sealed):
 		return refusef(ErrTooEarly, "keyset %q, key %s: too early to count: readers may seal with the key until %s, and the census began before that: take one after it", k.Name, id, atLeast(sealed))
+	case k.Key(id).OpensLegacy() && !o.AllSealed:
+		return refusef(ErrRefused, "keyset %q, key %s: it opens what another codec sealed, which does not carry its id, and payloads that Signet did not seal are left: wait until they are gone, or use --allow-destroying-a-key-in-use if none of them is of that codec", k.Name, id)
 	}
 	return nil
 }

@@ -316,3 +316,31 @@ func TestNoCensusShowsThatASearchKeyIsUnused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a legacy key opens was sealed by another codec and does not carry the key's id: that a census did not meet the id
+// shows nothing. It does when it met nothing that Signet did not seal.
+func TestACensusShowsThatALegacyKeyIsUnusedOnlyWhereAllIsSealed(t *testing.T) {
+	k, due := everyState(), scheduled(long)
+	for _, k := range []*keys.Keyset{k, due} {
+		k.Key(4).Imported = &keys.Imported{Check: "aaaaaaaa", Legacy: &keys.Legacy{Codec: keys.LegacyAESGCM, KeyID: "old"}}
+		k.Key(4).Promoted = time.Time{}
+	}
+	for what, tc := range map[string]struct {
+		e    rotate.Evidence
+		says string
+	}{
+		"a census that did not meet its id":          {rotate.Evidence{CensusAt: today}, "does not carry its id"},
+		"a census that began before it was disabled": {rotate.Evidence{CensusAt: long.Add(time.Minute), AllSealed: true}, "too early to count"},
+		"no census": {rotate.Evidence{AllSealed: true}, "nothing shows"},
+		"a census that met nothing of another codec": {rotate.Evidence{CensusAt: today, AllSealed: true}, ""},
+		"somebody's word": {word, ""},
+	} {
+		_, err := rotate.PlanScheduleDestroy(k, 4, rotate.DestroyOptions{Evidence: tc.e}, today)
+		_, second := rotate.PlanDestroy(due, 4, tc.e, today)
+		for _, err := range []error{err, second} {
+			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%s: %v, want %q", what, err, tc.says)
+			}
+		}
+	}
+}
