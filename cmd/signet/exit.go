@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/keys"
@@ -56,7 +55,7 @@ func report(stderr io.Writer, err error) int {
 	case errors.Is(err, keys.ErrConflict), errors.Is(err, rotate.ErrTooEarly), errors.Is(err, rotate.ErrRefused):
 		code = exitRefused
 	}
-	fmt.Fprintf(stderr, "signet: %s\n", strings.Join(strings.Fields(text), " "))
+	fmt.Fprintf(stderr, "signet: %s\n", oneLine(text))
 	return code
 }
 

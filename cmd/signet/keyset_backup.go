@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -141,22 +142,29 @@ func (c *backupCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	})
 }
 
-// write puts the backup on disk, whole or not at all.
+// write puts the backup on disk, whole or not at all, also if the process is killed meanwhile.
 func (b backup) write(file string) error {
 	text, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // 0600
+	if err != nil {
+		return codedf(exitUsage, "writing the backup: %s", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("writing the backup: %w", err)
+	}
+	err = os.Link(f.Name(), file) // which, unlike a renaming, replaces nothing
+	if _, absent := os.Lstat(file); err != nil && errors.Is(absent, fs.ErrNotExist) {
+		err = os.Rename(f.Name(), file) // on a file system without links
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return codedf(exitRefused, "%s exists already: name another file", file)
 	}
 	if err != nil {
-		return codedf(exitUsage, "writing the backup: %s", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		_ = os.Remove(file)
 		return fmt.Errorf("writing the backup: %w", err)
 	}
 	return nil

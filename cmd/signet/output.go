@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // print writes the result of a command: value as JSON, or what table writes.
@@ -71,6 +72,23 @@ func printable(s string) string {
 		return strconv.Quote(s)
 	}
 	return s
+}
+
+// oneLine returns s as an error is written to a terminal: its words with single spaces, and what is not printed as an
+// escape, so that quotes and paths in it stay as they are.
+func oneLine(s string) string {
+	var text strings.Builder
+	for s = strings.Join(strings.Fields(s), " "); s != ""; {
+		r, n := utf8.DecodeRuneInString(s)
+		if char := s[:n]; unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			text.WriteString(char)
+		} else {
+			quoted := strconv.Quote(char)
+			text.WriteString(quoted[1 : len(quoted)-1])
+		}
+		s = s[n:]
+	}
+	return text.String()
 }
 
 // dash is printable, with a dash for nothing.
