@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -52,22 +53,41 @@ type app struct {
 // run is the whole program but for the exit: 0 when it was told to stop, 1 with one line on stderr when it cannot go on.
 func run(args []string, stdout, stderr io.Writer) int {
 	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("signet-server"),
-		kong.Description("The codec server of signet: shows sealed Temporal payloads to those who may see them."),
-		kong.Writers(stdout, stderr),
-	)
+	parser, err := newParser(&c, kong.Writers(stdout, stderr))
 	if err != nil {
 		return report(stderr, err)
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return report(stderr, fmt.Errorf("%w: see signet-server --help", err))
+		return report(stderr, fmt.Errorf("%w: see %s --help", err, selected(parsed, err)))
 	}
 	if err := parsed.Run(&app{stdout, stderr}); err != nil {
 		return report(stderr, err)
 	}
 	return 0
+}
+
+const description = `The codec server of signet: shows sealed Temporal payloads to those who may see them.
+
+Exit codes:
+
+    0  done; of serve: it was told to stop
+    1  failed, for the reason that the one line on standard error says`
+
+func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{kong.Name("signet-server"), kong.Description(description)}, options...)...)
+}
+
+// selected is the command that was typed, as far as that is known.
+func selected(parsed *kong.Context, err error) string {
+	var pe *kong.ParseError
+	if errors.As(err, &pe) {
+		parsed = pe.Context
+	}
+	if parsed == nil || parsed.Selected() == nil {
+		return "signet-server"
+	}
+	return strings.TrimSuffix(parsed.Selected().FullPath(), " serve") // which is what runs without a command
 }
 
 // report prints an error as one line, whatever its parts made of it.

@@ -19,6 +19,7 @@ type keysetCmd struct {
 	Create  createCmd  `cmd:"" help:"Create a keyset with its first key, which seals at once."`
 	List    listCmd    `cmd:"" help:"List all keysets, or those named, one a line."`
 	Status  statusCmd  `cmd:"" help:"Show keysets, their keys, and what may be done next and when."`
+	Policy  policyCmd  `cmd:"" help:"Show or change what a keyset says about its rotation."`
 	Rotate  rotateCmd  `cmd:"" help:"Begin a rotation: add a pending key, which opens and does not seal yet. Or let the policy decide, or replace a compromised key at once."`
 	Promote promoteCmd `cmd:"" help:"End a rotation: make the pending key the primary one, which seals."`
 	Retire  retireCmd  `cmd:"" help:"Give a rotation up: retire a pending key, which then never seals."`
@@ -30,7 +31,6 @@ type keysetCmd struct {
 	Backup  backupCmd  `cmd:"" help:"Write keysets to a file, every key wrapped as it is."`
 	Restore restoreCmd `cmd:"" help:"Create the keysets of a backup that are missing."`
 	Import  importCmd  `cmd:"" help:"Take in keys that were made elsewhere: a Tink keyset, or the AES key of another codec."`
-	Policy  policyCmd  `cmd:"" help:"Show or change what a keyset says about its rotation."`
 }
 
 // defaultPropagationDelay is five refreshes of a worker that refreshes once a minute.

@@ -21,18 +21,17 @@ func main() {
 
 // cli is the command line: its tags are the only source of the help.
 type cli struct {
-	Keyset  keysetCmd  `cmd:"" help:"Create keysets, look at them, and take their keys through their lives."`
-	Vault   vaultCmd   `cmd:"" help:"Prepare Vault for keysets."`
-	Payload payloadCmd `cmd:"" help:"Look at sealed payloads."`
-	Census  censusCmd  `cmd:"" help:"Count which keys a namespace still needs."`
-	History historyCmd `cmd:"" help:"Read the history of a workflow, decoded by a codec server."`
+	Keyset    keysetCmd    `cmd:"" help:"Create keysets, look at them, and take their keys through their lives."`
+	Census    censusCmd    `cmd:"" help:"Count which keys a namespace still needs."`
+	Schedules schedulesCmd `cmd:"" help:"Move schedules to the primary key."`
+	Vault     vaultCmd     `cmd:"" help:"Prepare Vault for keysets."`
 
+	History     historyCmd     `cmd:"" help:"Read the history of a workflow, decoded by a codec server."`
+	Payload     payloadCmd     `cmd:"" help:"Look at sealed payloads."`
 	SearchToken searchTokenCmd `cmd:"" help:"Turn a value into the tokens that stand for it in a search attribute."`
 
-	Vet vetCmd `cmd:"" help:"Find sensitive data without a label in Go programs, and labelled data in what Temporal stores in clear."`
-
-	Schedules schedulesCmd `cmd:"" help:"Move schedules to the primary key."`
-	Version   versionCmd   `cmd:"" help:"Print the version of signet."`
+	Vet     vetCmd     `cmd:"" help:"Find sensitive data without a label in Go programs, and labelled data in what Temporal stores in clear."`
+	Version versionCmd `cmd:"" help:"Print the version of signet."`
 
 	Output string `short:"o" enum:"table,json" default:"table" env:"SIGNET_OUTPUT" help:"How to print the result: table or json. The help of each command lists the members of its JSON."`
 }

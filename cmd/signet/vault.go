@@ -14,8 +14,8 @@ import (
 type vaultCmd struct {
 	storeFlags
 
-	Policy vaultPolicyCmd `cmd:"" help:"Print the Vault policy of a role, with what it needs and nothing more."`
 	Setup  vaultSetupCmd  `cmd:"" help:"Prepare Vault: engines, the Transit key and the policies of all roles. What is there already stays."`
+	Policy vaultPolicyCmd `cmd:"" help:"Print the Vault policy of a role, with what it needs and nothing more."`
 }
 
 type vaultPolicyCmd struct {
