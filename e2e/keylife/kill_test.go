@@ -44,6 +44,10 @@ func newKiller(t *testing.T, s *stack.Stack) *killer {
 	k := &killer{}
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/renew-self") { // made beside the command: now at this point, now at that, or not at all
+			forward.ServeHTTP(w, r)
+			return
+		}
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.paths = append(k.paths, r.Method+" "+r.URL.Path)
