@@ -108,3 +108,11 @@ func (s *Store) authenticated(ctx context.Context, do func(context.Context) erro
 	}
 	return try()
 }
+
+// remove deletes c.
+func (s *Store) remove(ctx context.Context, c call) error {
+	return s.authenticated(ctx, func(ctx context.Context) error {
+		_, err := s.client.Logical().DeleteWithContext(ctx, c.path)
+		return err
+	})
+}

@@ -279,6 +279,7 @@ func TestPoliciesNameOnlyConfiguredPlaces(t *testing.T) {
 		RoleServer:    {`"team/kv/data/a/b/*"`, `"team/tr/decrypt/k1"`},
 		RoleCustodian: {`"team/kv/data/a/b/*"`, `"team/kv/metadata/a/b/*"`, `"team/tr/encrypt/k1"`, `"team/tr/rewrap/k1"`, `"team/tr/keys/k1"`},
 		RoleDestroyer: {`"team/kv/data/a/b/*"`, `"team/kv/destroy/a/b/*"`},
+		RoleShredder:  {`"team/kv/data/a/b/*"`, `"team/kv/destroy/a/b/*"`},
 		RoleAuditor:   {`"team/kv/data/a/b/*"`, `"team/kv/metadata/a/b/*"`, `"team/tr/keys/k1"`},
 	} {
 		policy, err := opts.Policy(role)

@@ -83,13 +83,13 @@ func (s *Store) explainKV(ctx context.Context, c call, err error) error {
 }
 
 // explainTransit explains a refused Transit call, likewise.
-func (s *Store) explainTransit(c call, err error) error {
-	key, at := s.opts.TransitKey, s.opts.TransitMount
+func (s *Store) explainTransit(c call, kek wrapper, err error) error {
+	key, at := kek.name, s.opts.TransitMount
 	switch {
 	case isStatus(err, http.StatusNotFound):
 		return say(err, "Vault has no Transit engine at %q: check the Transit mount (transitMount, --transit-mount), or enable it with: vault secrets enable -path=%s transit", at, at)
 	case isStatus(err, http.StatusBadRequest) && saysInAnswer(err, "encryption key not found"):
-		return say(err, "%s", s.missingKey())
+		return say(err, "%s", s.missingKey(kek))
 	case isStatus(err, http.StatusBadRequest) && saysInAnswer(err, "message authentication failed"):
 		return say(err, "Transit key %q does not open it: it was wrapped for another keyset or by another Transit key, or was altered", key)
 	case isStatus(err, http.StatusBadRequest) && saysInAnswer(err, "too old"):

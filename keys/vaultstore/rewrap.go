@@ -18,16 +18,17 @@ func (s *Store) RewrapWithContext(ctx context.Context, ciphertext, associatedDat
 	if len(ciphertext) == 0 || len(associatedData) == 0 {
 		return nil, errors.New("rewrapping a key: the wrapped key and the keyset's name must not be empty")
 	}
-	if _, err := s.checkTransitKey(ctx); err != nil {
+	kek := s.wrapperOf(string(associatedData))
+	if _, err := s.checkTransitKey(ctx, kek); err != nil {
 		return nil, fmt.Errorf("rewrapping a key: %w", err)
 	}
-	c := call{path: s.opts.TransitMount + "/rewrap/" + s.opts.TransitKey, capability: "update"}
+	c := call{path: s.opts.TransitMount + "/rewrap/" + kek.name, capability: "update"}
 	data, err := s.put(ctx, c, map[string]any{
 		"ciphertext": string(ciphertext),
 		"context":    base64.StdEncoding.EncodeToString(associatedData),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("rewrapping a key: %w", s.explainTransit(c, err))
+		return nil, fmt.Errorf("rewrapping a key: %w", s.explainTransit(c, kek, err))
 	}
 	anew, _ := data["ciphertext"].(string)
 	if s.VersionOf([]byte(anew)) == 0 {
@@ -47,9 +48,13 @@ func (s *Store) VersionOf(ciphertext []byte) int {
 	return version
 }
 
-// Versions returns the newest version of the Transit key, which wraps, and the oldest that Vault still opens with.
+// Versions returns the newest version of the shared Transit key, which wraps, and the oldest that Vault still opens with.
 func (s *Store) Versions(ctx context.Context) (latest, oldest int, err error) {
-	key, err := s.checkTransitKey(ctx)
+	return s.versionsOf(ctx, s.shared())
+}
+
+func (s *Store) versionsOf(ctx context.Context, kek wrapper) (latest, oldest int, err error) {
+	key, err := s.checkTransitKey(ctx, kek)
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading the versions of the Transit key: %w", err)
 	}

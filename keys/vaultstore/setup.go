@@ -15,7 +15,8 @@ type SetupStep struct {
 }
 
 // PlanSetup returns what is missing in Vault: the two engines, the derived Transit key, and the policy of each role,
-// called signet-ROLE. Whatever is there and of another kind is an error and is not touched; a policy of that name with
+// called signet-ROLE. Transit keys of keysets' own are made with the keysets; one under [Options.OwnKeysUnder] that has
+// none is an error. Whatever is there and of another kind is an error and is not touched; a policy of that name with
 // another text is a step. It needs more rights than any role has.
 func (s *Store) PlanSetup(ctx context.Context) ([]SetupStep, error) {
 	steps, err := s.planMounts(ctx)
@@ -23,9 +24,15 @@ func (s *Store) PlanSetup(ctx context.Context) ([]SetupStep, error) {
 		return nil, fmt.Errorf("looking at what Vault has: %w", err)
 	}
 	// Without the engine there is no key either.
-	missing := false
+	missing, empty := false, false
 	for _, step := range steps {
 		missing = missing || step.Path == "sys/mounts/"+s.opts.TransitMount
+		empty = empty || step.Path == "sys/mounts/"+s.opts.KVMount
+	}
+	if !empty {
+		if err := s.checkOwn(ctx); err != nil {
+			return nil, fmt.Errorf("looking at what Vault has: %w", err)
+		}
 	}
 	if !missing {
 		if missing, err = s.lacksTransitKey(ctx); err != nil {
@@ -98,7 +105,7 @@ func (s *Store) planMounts(ctx context.Context) ([]SetupStep, error) {
 }
 
 func (s *Store) lacksTransitKey(ctx context.Context) (bool, error) {
-	_, err := s.checkTransitKey(ctx)
+	_, err := s.checkTransitKey(ctx, s.shared())
 	if isStatus(err, http.StatusNotFound) && namesNoError(err) {
 		return true, nil
 	}

@@ -28,6 +28,11 @@ type Options struct {
 	TransitMount string
 	// TransitKey is the name of the derived Transit key that wraps keys. Default "signet".
 	TransitKey string
+	// OwnKeysUnder is what the names of those keysets begin with, up to a slash, that have a Transit key of their own each,
+	// so that deleting it makes every copy of the wrapped keys worthless: "tenant/". Every program that uses the keysets is
+	// told the same, before the first of them is created. The names of these Transit keys begin with TransitKey, so no two
+	// prefixes of KV documents share one.
+	OwnKeysUnder []string
 	// Session, when set, is asked for a new token when Vault refuses the present one; the call is then made once
 	// more. It must be the session of the client given to [New].
 	Session *Session
@@ -63,7 +68,7 @@ func (o Options) withDefaults() (Options, error) {
 	if !transitKey.MatchString(o.TransitKey) {
 		return Options{}, fmt.Errorf("vault transitKey %q: use letters, digits, '_', '-', '.', such as signet", o.TransitKey)
 	}
-	return o, nil
+	return o, o.checkOwn()
 }
 
 // Store keeps keyset documents in KV v2 and wraps keys with Transit. It is safe for concurrent use, also with other
@@ -131,6 +136,9 @@ func (s *Store) Fetch(ctx context.Context, name string) (*keys.Keyset, keys.Vers
 		return nil, "", fmt.Errorf("no keyset %q at %q in Vault: %w", name, s.dataPath(name), keys.ErrNotFound)
 	}
 	k, err := keys.ParseKeyset(name, doc.keyset)
+	if err == nil {
+		err = s.checkKEK(k)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -143,6 +151,9 @@ func (s *Store) Fetch(ctx context.Context, name string) (*keys.Keyset, keys.Vers
 // kv metadata delete in the moment between the two calls goes unseen.
 func (s *Store) Replace(ctx context.Context, k *keys.Keyset, old keys.Version) (keys.Version, error) {
 	if err := k.Check(); err != nil {
+		return "", err
+	}
+	if err := s.checkKEK(k); err != nil {
 		return "", err
 	}
 	doc, err := s.read(ctx, k.Name)
