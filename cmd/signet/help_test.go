@@ -59,13 +59,13 @@ func TestEverythingHasHelpThatIsASentence(t *testing.T) {
 }
 
 func TestEveryFlagHasAnEnvironmentVariableUnlessItIsADecisionOfTheMoment(t *testing.T) {
-	ofTheMoment := []string{"help", "plan", "key", "force", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "role", "file", "run-as-workflow",
+	ofTheMoment := []string{"help", "plan", "key", "force", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "allow-open-workflows", "workflows-beginning-with", "role", "file", "run-as-workflow",
 		"insecure-cleartext-keys", "kek-transit", "kek-file", "as", "aes-key-id", "aes-encoding", "encoding", "key-id", "associated-data", "legacy-keys", "census", "skip-census", "attribute", "tenant", "query", "run-id", "codec-header"}
 	seen := map[string]string{}
 	visit(model(t).Node, func(n *kong.Node) {
 		for _, flag := range n.Flags {
 			if slices.Contains(ofTheMoment, flag.Name) || n.Name == "policy" && slices.Contains([]string{"propagation-delay", "rotate-every"}, flag.Name) ||
-				flag.Name == "namespace" && slices.Contains([]string{"destroy", "disable", "rotate"}, n.Name) { // who is asked is said, never assumed
+				flag.Name == "namespace" && slices.Contains([]string{"destroy", "disable", "rotate", "shred"}, n.Name) { // who is asked is said, never assumed
 				if len(flag.Envs) > 0 {
 					t.Errorf("--%s must be typed, not set in %s", flag.Name, flag.Envs)
 				}
@@ -192,6 +192,10 @@ func TestEveryVaultFlagReachesTheConfiguration(t *testing.T) {
 			case reflect.Bool:
 				if !inner.Bool() {
 					t.Errorf("%s does not set keys.%s", flagOf(field), field)
+				}
+			case reflect.Slice: // repeated by the commands that have it
+				if inner.Len() == 0 || inner.Index(0).String() != flagOf(field) {
+					t.Errorf("keys.%s is %v, want what %s says", field, inner, flagOf(field))
 				}
 			default:
 				if inner.String() != flagOf(field) {

@@ -56,6 +56,7 @@ type created struct {
 	PropagationDelay string     `json:"propagationDelay" help:"how long a key stays pending, as a Go duration"`
 	RotateEvery      string     `json:"rotateEvery,omitempty" help:"age at which the primary key is replaced, as a Go duration"`
 	Key              *keys.ID   `json:"key,omitempty" help:"id of its first key; none with --plan"`
+	TransitKey       string     `json:"transitKey,omitempty" help:"the Transit key that wraps its keys alone, as --own-keys-under says"`
 	State            keys.State `json:"state" help:"state of that key: primary"`
 	Planned          bool       `json:"planned" help:"whether this is a plan, and nothing was done"`
 }
@@ -76,6 +77,9 @@ func (c *createCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		result.RotateEvery = c.RotateEvery.String()
 	}
 	err := at.withStore(a, parsed, !c.Plan, func(ctx context.Context, s *keyconfig.Opened) error {
+		if own, ok := s.KEK.(rotate.OwnKEKs); ok {
+			result.TransitKey = own.OwnKEK(c.Name)
+		}
 		id, err := c.create(ctx, s, rotate.Options{Type: result.Type, PropagationDelay: c.PropagationDelay, RotateEvery: c.RotateEvery})
 		if errors.Is(err, keys.ErrConflict) {
 			return codedf(exitRefused, "keyset %q exists already in %s: add a key to it with \"signet keyset rotate %s\"", c.Name, s, c.Name)
@@ -90,23 +94,32 @@ func (c *createCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	}
 	return a.print(result, func(w io.Writer) {
 		if c.Plan {
-			fmt.Fprintf(w, "Plan: keyset %s (%s) would be created with one key, which is primary at once. Nothing was done.\n", c.Name, c.Type)
+			fmt.Fprintf(w, "Plan: keyset %s (%s) would be created with one key, which is primary at once%s. Nothing was done.\n", c.Name, c.Type, wrappedBy(result.TransitKey))
 			return
 		}
 		does := "it seals from now on"
 		if result.Type.Searches() {
 			does = "it makes search tokens from now on"
 		}
-		fmt.Fprintf(w, "Created keyset %s (%s). Its key %s is primary: %s.\n", c.Name, c.Type, result.Key, does)
+		fmt.Fprintf(w, "Created keyset %s (%s). Its key %s is primary: %s%s.\n", c.Name, c.Type, result.Key, does, wrappedBy(result.TransitKey))
 	})
+}
+
+func wrappedBy(transitKey string) string {
+	if transitKey == "" {
+		return ""
+	}
+	return ", and Transit key " + transitKey + " wraps it alone"
 }
 
 func (c *createCmd) create(ctx context.Context, s *keyconfig.Opened, o rotate.Options) (keys.ID, error) {
 	if !c.Plan {
 		return rotate.Create(ctx, s.Store, s.KEK, c.Name, o)
 	}
-	_, _, err := s.Store.Fetch(ctx, c.Name)
+	there, _, err := s.Store.Fetch(ctx, c.Name)
 	switch {
+	case err == nil && there.Idle():
+		return 0, rotate.RefuseIdle(there)
 	case err == nil:
 		return 0, keys.ErrConflict
 	case !errors.Is(err, keys.ErrNotFound):

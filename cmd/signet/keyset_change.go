@@ -34,6 +34,7 @@ type change struct {
 	Retired      *keys.ID   `json:"retired,omitempty" help:"id of the key that sealed until now"`
 	Planned      bool       `json:"planned" help:"whether this is a plan, and nothing was changed"`
 	Steps        []stepInfo `json:"steps" help:"what was changed, or with --plan would be; empty if it was so already"`
+	Idle         string     `json:"idle,omitempty" help:"of several keysets: that this one was, or is to be, shredded, so that nothing was done to it"`
 	Problem      string     `json:"problem,omitempty" help:"of several keysets: why this one failed; then nothing else is shown"`
 
 	searches bool // the keyset is one for search tokens, of which other things are said

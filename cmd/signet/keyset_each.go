@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
+	"github.com/signet-temporal/signet/keys/rotate"
 )
 
 // changes is the JSON output of the commands that change several keysets.
@@ -19,6 +20,7 @@ type changes struct {
 // hold up the others, and decide the exit code.
 func (at *keysetCmd) each(a *app, parsed *kong.Context, names []string, do func(context.Context, *keyconfig.Opened, string) (change, error), table func(io.Writer, change)) error {
 	result, failed, place := changes{Keysets: []change{}}, 0, ""
+	one := len(names) == 1
 	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
 		place = s.String()
 		names, err := chosen(ctx, s, names)
@@ -27,6 +29,10 @@ func (at *keysetCmd) each(a *app, parsed *kong.Context, names []string, do func(
 		}
 		for _, name := range names {
 			r, err := do(ctx, s, name)
+			if at := idleSince(err); at != "" && !one { // it holds up nothing
+				result.Keysets = append(result.Keysets, change{Keyset: name, Idle: at, Steps: []stepInfo{}})
+				continue
+			}
 			if err != nil && (len(names) == 1 || errors.Is(err, context.Canceled)) {
 				return err
 			}
@@ -50,6 +56,10 @@ func (at *keysetCmd) each(a *app, parsed *kong.Context, names []string, do func(
 				fmt.Fprintf(w, "%s: failed: %s\n", r.Keyset, printable(r.Problem))
 				continue
 			}
+			if r.Idle != "" {
+				fmt.Fprintf(w, "%s: %s, and nothing is to be done.\n", r.Keyset, r.Idle)
+				continue
+			}
 			table(w, r)
 		}
 	})
@@ -57,4 +67,15 @@ func (at *keysetCmd) each(a *app, parsed *kong.Context, names []string, do func(
 		return fmt.Errorf("%s failed: see why above", count(failed, "keyset", "keysets"))
 	}
 	return err
+}
+
+// idleSince says in few words that err is about a keyset that was, or is to be, shredded; "" if it is not.
+func idleSince(err error) string {
+	switch {
+	case errors.Is(err, rotate.ErrShredded):
+		return "shredded"
+	case errors.Is(err, rotate.ErrToBeShredded):
+		return "is to be shredded"
+	}
+	return ""
 }

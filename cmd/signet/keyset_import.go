@@ -126,7 +126,13 @@ func (c *importCmd) apply(ctx context.Context, s *keyconfig.Opened, imports []ro
 }
 
 func (c *importCmd) create(ctx context.Context, s *keyconfig.Opened, plan rotate.Plan) (rotate.Result, error) {
-	empty, err := rotate.PlanCreate(c.Name, rotate.Options{})
+	var options rotate.Options
+	if !c.Plan {
+		if err := rotate.Prepare(ctx, s.Store, s.KEK, c.Name, &options); err != nil {
+			return rotate.Result{}, err
+		}
+	}
+	empty, err := rotate.PlanCreate(c.Name, options)
 	if err != nil {
 		return rotate.Result{}, err
 	}

@@ -28,9 +28,27 @@ func (k *keysetInfo) wrapping(doc *keys.Keyset, kek rotate.VersionedKEK) {
 	}
 }
 
+// own adds what is known of the keyset's own Transit key, if it has one.
+func (k *keysetInfo) own(ctx context.Context, doc *keys.Keyset, kek rotate.VersionedKEK) {
+	own, ok := kek.(rotate.OwnKEKs)
+	if !ok || !doc.OwnKEK {
+		return
+	}
+	if k.TransitKey = own.OwnKEK(doc.Name); k.TransitKey == "" || !doc.Shredded.IsZero() {
+		return
+	}
+	latest, oldest, err := own.OwnVersions(ctx, doc.Name)
+	k.OwnKEK = compareKEK(latest, oldest, err, []keysetInfo{*k}, true)
+}
+
 // describeKEK compares the versions of kek with those in use. all says that these are all keysets that there are.
 func describeKEK(ctx context.Context, kek rotate.VersionedKEK, keysets []keysetInfo, all bool) *kekInfo {
 	latest, oldest, err := kek.Versions(ctx)
+	sharing := slices.DeleteFunc(slices.Clone(keysets), func(k keysetInfo) bool { return k.TransitKey != "" || !k.Shredded.IsZero() })
+	return compareKEK(latest, oldest, err, sharing, all)
+}
+
+func compareKEK(latest, oldest int, err error, keysets []keysetInfo, all bool) *kekInfo {
 	if err != nil { // such as with the token of a worker, who may not read it
 		return &kekInfo{Problem: err.Error()}
 	}
@@ -95,4 +113,20 @@ func areCount(n int) string {
 		return "1 key is"
 	}
 	return fmt.Sprintf("%d keys are", n)
+}
+
+// ownTable is table for the Transit key of one keyset's own.
+func (k kekInfo) ownTable(w io.Writer, name, keyset string) {
+	switch {
+	case k.Problem != "":
+		fmt.Fprintf(w, "\n  Transit key of its own: %s\n", printable(k.Problem))
+		return
+	case k.Lagging > 0:
+		fmt.Fprintf(w, "\n  Transit key of its own: %s, at version %d, and %s wrapped by an older one: signet keyset rewrap %s\n", name, k.Latest, areCount(k.Lagging), keyset)
+	default:
+		fmt.Fprintf(w, "\n  Transit key of its own: %s, at version %d\n", name, k.Latest)
+	}
+	if k.LowestInUse > k.Oldest {
+		fmt.Fprintf(w, "  No key needs a version before %d: its min_decryption_version, now %d, may rise to it.\n", k.LowestInUse, k.Oldest)
+	}
 }

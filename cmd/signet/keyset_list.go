@@ -34,6 +34,9 @@ type listed struct {
 	Keys     int       `json:"keys" help:"number of keys that open"`
 	Primary  *keys.ID  `json:"primary,omitempty" help:"id of the key that seals"`
 	Promoted time.Time `json:"promoted,omitzero" help:"since when it does, RFC 3339"`
+
+	ShredAfter time.Time `json:"shredAfter,omitzero" help:"for a keyset that is to be shredded, and does nothing until then: from when on"`
+	Shredded   time.Time `json:"shredded,omitzero" help:"when it was shredded"`
 }
 
 // Run lists the keysets.
@@ -76,7 +79,10 @@ func (c *listCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 }
 
 func describeListed(k *keys.Keyset) listed {
-	l := listed{Name: k.Name, Type: k.Type}
+	l := listed{Name: k.Name, Type: k.Type, ShredAfter: k.ShredAfter, Shredded: k.Shredded}
+	if k.Idle() {
+		return l
+	}
 	for _, key := range k.Keys {
 		if key.State.Opens() {
 			l.Keys++
@@ -104,7 +110,24 @@ func (l listing) table(w io.Writer, place string, now time.Time) {
 			fmt.Fprintf(tw, "%s\tcannot be read: %s\n", k.Name, printable(k.Problem))
 			continue
 		}
+		if idle := sayIdle(k.ShredAfter, k.Shredded, now); idle != "" {
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", k.Name, k.Type, idle)
+			continue
+		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", k.Name, k.Type, count(k.Keys, "key", "keys"), primary, ago(k.Promoted, now))
 	}
 	tw.Flush()
+}
+
+// sayIdle says that a keyset was, or is to be, shredded; "" if it is not.
+func sayIdle(after, shredded, now time.Time) string {
+	switch {
+	case !shredded.IsZero():
+		return "shredded " + ago(shredded, now)
+	case !after.IsZero() && after.After(now):
+		return "may be shredded " + ago(after, now)
+	case !after.IsZero():
+		return "may be shredded now"
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
@@ -21,7 +22,7 @@ type restoreCmd struct {
 // Help is the long help of the command.
 func (restoreCmd) Help() string {
 	return `Keysets that are missing are created as they were. What is there is never overwritten: if it differs from the backup, nothing at all is
-restored. Try "signet keyset verify --file FILE" first: it says whether the Transit key still opens the keys.
+restored. One that was shredded since is not restored and, unless it is named, holds up no other. Try "signet keyset verify --file FILE" first: it says whether the Transit key still opens the keys.
 
 ` + jsonHelp[backedUp]()
 }
@@ -54,6 +55,10 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 				result.Keysets = append(result.Keysets, describeBacked(k, "restored"))
 			case err != nil:
 				return err
+			case !there.Shredded.IsZero() && len(c.Names) == 0:
+				result.Keysets = append(result.Keysets, backedKeyset{Name: name, Does: "not restored, it was shredded"})
+			case !there.Shredded.IsZero():
+				return codedf(exitRefused, "keyset %q was shredded on %s, so nothing was restored: its keys open nothing any more; restore others by name", name, there.Shredded.UTC().Format(time.DateOnly))
 			case !equal(there, k):
 				return codedf(exitRefused, "keyset %q is there and differs from the backup, so nothing was restored: restore others by name, or look at it with \"signet keyset status %s\"", name, name)
 			default:

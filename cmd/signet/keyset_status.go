@@ -37,7 +37,7 @@ open is searched with as well.
 // status is the JSON output of `keyset status`.
 type status struct {
 	Keysets []keysetInfo `json:"keysets" help:"every keyset, sorted by name"`
-	KEK     *kekInfo     `json:"kek,omitempty" help:"the Transit key that wraps all of them; none for a directory"`
+	KEK     *kekInfo     `json:"kek,omitempty" help:"the Transit key that wraps all that have none of their own; none for a directory"`
 }
 
 type keysetInfo struct {
@@ -48,7 +48,11 @@ type keysetInfo struct {
 	AssumedRefresh   string    `json:"assumedRefresh,omitempty" help:"how often workers are taken to refresh, as a Go duration: unless they are told otherwise"`
 	RotateEvery      string    `json:"rotateEvery,omitempty" help:"age at which rotate --auto replaces the primary key, as a Go duration; none: only people rotate"`
 	Keys             []keyInfo `json:"keys" help:"its keys, oldest first"`
-	Next             *next     `json:"next,omitempty" help:"what may be done next"`
+	Next             *next     `json:"next,omitempty" help:"what may be done next; none for one that is, or is to be, shredded"`
+	ShredAfter       time.Time `json:"shredAfter,omitzero" help:"for a keyset that is to be shredded, and neither seals nor opens until then: from when on"`
+	Shredded         time.Time `json:"shredded,omitzero" help:"when it was shredded"`
+	TransitKey       string    `json:"transitKey,omitempty" help:"name of its own Transit key, if it has one"`
+	OwnKEK           *kekInfo  `json:"ownKek,omitempty" help:"that Transit key; none once it is shredded"`
 }
 
 type keyInfo struct {
@@ -102,6 +106,7 @@ func (c *statusCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 				info := describeKeyset(k, a.now())
 				if kek, ok := s.KEK.(rotate.VersionedKEK); ok {
 					info.wrapping(k, kek)
+					info.own(ctx, k, kek)
 				}
 				result.Keysets = append(result.Keysets, info)
 			}
@@ -138,7 +143,11 @@ func describeKeyset(k *keys.Keyset, now time.Time) keysetInfo {
 		Keys:             []keyInfo{},
 		Next:             &next{Command: "rotate", Allowed: true},
 	}
+	if info.ShredAfter, info.Shredded = k.ShredAfter, k.Shredded; k.Idle() {
+		info.Next = nil
+	}
 	due, auto := rotate.NextDue(k)
+	auto = auto && !k.Idle()
 	if auto {
 		info.RotateEvery = time.Duration(k.Policy.RotateEvery).String()
 		info.Next.At, info.Next.Auto = due.At, true
@@ -148,7 +157,7 @@ func describeKeyset(k *keys.Keyset, now time.Time) keysetInfo {
 			Compromised: key.Compromised, DestroyAfter: key.DestroyAfter, Rewrapped: key.Rewrapped}
 		if key.State == keys.Pending {
 			shown.PromotableAt = promotableAt(k, key)
-			if info.Next.Command == "rotate" {
+			if info.Next != nil && info.Next.Command == "rotate" {
 				info.Next = &next{Command: "promote", Key: key.ID.String(), Allowed: !shown.PromotableAt.After(now), At: shown.PromotableAt, Auto: auto}
 			}
 		}
@@ -198,7 +207,17 @@ func (k keysetInfo) table(w io.Writer, now time.Time) {
 	if wrapped := k.wrappings(now); wrapped != "" {
 		fmt.Fprintf(w, "\n  wrapped: %s\n", wrapped)
 	}
-	fmt.Fprintf(w, "\n  next: %s\n", k.Next.sentence(k.Name, now))
+	if k.OwnKEK != nil {
+		k.OwnKEK.ownTable(w, k.TransitKey, k.Name)
+	}
+	if k.Next != nil {
+		fmt.Fprintf(w, "\n  next: %s\n", k.Next.sentence(k.Name, now))
+		return
+	}
+	fmt.Fprintf(w, "\n  %s: nothing of it seals or opens\n", sayIdle(k.ShredAfter, k.Shredded, now))
+	if k.Shredded.IsZero() {
+		fmt.Fprintf(w, "  next: signet shred %[1]s --carry-out, or to call it off: signet shred %[1]s --cancel\n", k.Name)
+	}
 }
 
 // since is when the key came into its present state.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
@@ -33,6 +34,8 @@ type verifiedKeyset struct {
 	Name    string        `json:"name" help:"its name"`
 	Problem string        `json:"problem,omitempty" help:"what is wrong with it as a whole"`
 	Keys    []verifiedKey `json:"keys" help:"its keys but the destroyed ones, oldest first"`
+
+	Shredded time.Time `json:"shredded,omitzero" help:"when it was shredded; then it has no keys, and that is no problem"`
 }
 
 type verifiedKey struct {
@@ -91,8 +94,8 @@ func (c *verifyCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 }
 
 func verifyKeyset(ctx context.Context, k *keys.Keyset, kek keys.Unwrapper) verifiedKeyset {
-	v := verifiedKeyset{Name: k.Name, Keys: []verifiedKey{}}
-	if k.Primary() == nil {
+	v := verifiedKeyset{Name: k.Name, Keys: []verifiedKey{}, Shredded: k.Shredded}
+	if k.Primary() == nil && k.Shredded.IsZero() {
 		v.Problem = fmt.Sprintf("it has no primary key, so nothing can be sealed under it: promote one with \"signet keyset promote %s\"", k.Name)
 	}
 	for _, key := range k.Keys {
@@ -149,6 +152,10 @@ func (v verified) table(w io.Writer, place string) {
 		fmt.Fprintf(w, "There is no keyset in %s.\n", place)
 	}
 	for _, k := range v.Keysets {
+		if !k.Shredded.IsZero() {
+			fmt.Fprintf(w, "%s: shredded, it has nothing to open with.\n", k.Name)
+			continue
+		}
 		good := 0
 		for _, key := range k.Keys {
 			if key.Problem == "" {

@@ -25,6 +25,7 @@ type cli struct {
 	Census    censusCmd    `cmd:"" help:"Count which keys a namespace still needs."`
 	Schedules schedulesCmd `cmd:"" help:"Move schedules to the primary key."`
 	Vault     vaultCmd     `cmd:"" help:"Prepare Vault for keysets."`
+	Shred     shredCmd     `cmd:"" help:"Erase a tenant: shred the tenant's keyset, in two steps with a waiting period between them."`
 
 	History     historyCmd     `cmd:"" help:"Read the history of a workflow, decoded by a codec server."`
 	Payload     payloadCmd     `cmd:"" help:"Look at sealed payloads."`

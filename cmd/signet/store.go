@@ -17,25 +17,27 @@ type storeFlags struct {
 	KeysFile  string `group:"store" env:"SIGNET_KEYS_FILE" placeholder:"DIR" help:"Directory with keysets, for development."`
 	VaultAddr string `group:"store" env:"VAULT_ADDR" placeholder:"URL" help:"Address of Vault."`
 
-	VaultNamespace         string `group:"vault" env:"VAULT_NAMESPACE" placeholder:"NAME" help:"Vault namespace (Enterprise, HCP)."`
-	VaultCACert            string `group:"vault" name:"vault-ca-cert" env:"VAULT_CACERT" placeholder:"FILE" help:"PEM file with the authority of Vault's certificate."`
-	VaultInsecureAllowHTTP bool   `group:"vault" name:"vault-insecure-allow-http" env:"SIGNET_VAULT_INSECURE_ALLOW_HTTP" help:"Send token and keys unencrypted to an http:// address of another machine."`
-	VaultCAPath            string `group:"vault" name:"vault-ca-path" env:"VAULT_CAPATH" placeholder:"DIR" help:"Directory with such files."`
-	VaultClientCert        string `group:"vault" env:"VAULT_CLIENT_CERT" placeholder:"FILE" help:"PEM file with the TLS certificate to show to Vault."`
-	VaultClientKey         string `group:"vault" env:"VAULT_CLIENT_KEY" placeholder:"FILE" help:"PEM file with its private key."`
-	VaultTLSServerName     string `group:"vault" name:"vault-tls-server-name" env:"VAULT_TLS_SERVER_NAME" placeholder:"NAME" help:"Name in Vault's certificate, if not that of the address."`
-	KVMount                string `group:"vault" env:"SIGNET_KV_MOUNT" placeholder:"${kv_mount}" help:"Mount of the KV version 2 engine."`
-	KVPrefix               string `group:"vault" env:"SIGNET_KV_PREFIX" placeholder:"${kv_prefix}" help:"Path of the keysets in it."`
-	TransitMount           string `group:"vault" env:"SIGNET_TRANSIT_MOUNT" placeholder:"${transit_mount}" help:"Mount of the Transit engine."`
-	TransitKey             string `group:"vault" env:"SIGNET_TRANSIT_KEY" placeholder:"${transit_key}" help:"Transit key that wraps keys, created with derived=true."`
-	VaultAuth              string `group:"vault" env:"SIGNET_VAULT_AUTH" placeholder:"token" help:"How to log in: token, approle, jwt, kubernetes or cert. For token: VAULT_TOKEN, or what vault login left."`
-	VaultAuthMount         string `group:"vault" env:"SIGNET_VAULT_AUTH_MOUNT" placeholder:"PATH" help:"Mount of the auth method, if not its name."`
-	VaultTokenFile         string `group:"vault" env:"SIGNET_VAULT_TOKEN_FILE" placeholder:"FILE" help:"For token: file with the token."`
-	VaultRoleID            string `group:"vault" env:"SIGNET_VAULT_ROLE_ID" placeholder:"ID" help:"For approle: role id."`
-	VaultSecretIDFile      string `group:"vault" env:"SIGNET_VAULT_SECRET_ID_FILE" placeholder:"FILE" help:"For approle: file with the secret id."`
-	VaultSecretIDWrapped   bool   `group:"vault" env:"SIGNET_VAULT_SECRET_ID_WRAPPED" help:"For approle: the file holds a response-wrapping token for the secret id, which is used up."`
-	VaultRole              string `group:"vault" env:"SIGNET_VAULT_ROLE" placeholder:"NAME" help:"For jwt, kubernetes and cert: role."`
-	VaultJWTFile           string `group:"vault" name:"vault-jwt-file" env:"SIGNET_VAULT_JWT_FILE" placeholder:"FILE" help:"For jwt and kubernetes: file with the JWT."`
+	VaultNamespace         string   `group:"vault" env:"VAULT_NAMESPACE" placeholder:"NAME" help:"Vault namespace (Enterprise, HCP)."`
+	VaultCACert            string   `group:"vault" name:"vault-ca-cert" env:"VAULT_CACERT" placeholder:"FILE" help:"PEM file with the authority of Vault's certificate."`
+	VaultInsecureAllowHTTP bool     `group:"vault" name:"vault-insecure-allow-http" env:"SIGNET_VAULT_INSECURE_ALLOW_HTTP" help:"Send token and keys unencrypted to an http:// address of another machine."`
+	VaultCAPath            string   `group:"vault" name:"vault-ca-path" env:"VAULT_CAPATH" placeholder:"DIR" help:"Directory with such files."`
+	VaultClientCert        string   `group:"vault" env:"VAULT_CLIENT_CERT" placeholder:"FILE" help:"PEM file with the TLS certificate to show to Vault."`
+	VaultClientKey         string   `group:"vault" env:"VAULT_CLIENT_KEY" placeholder:"FILE" help:"PEM file with its private key."`
+	VaultTLSServerName     string   `group:"vault" name:"vault-tls-server-name" env:"VAULT_TLS_SERVER_NAME" placeholder:"NAME" help:"Name in Vault's certificate, if not that of the address."`
+	KVMount                string   `group:"vault" env:"SIGNET_KV_MOUNT" placeholder:"${kv_mount}" help:"Mount of the KV version 2 engine."`
+	KVPrefix               string   `group:"vault" env:"SIGNET_KV_PREFIX" placeholder:"${kv_prefix}" help:"Path of the keysets in it."`
+	TransitMount           string   `group:"vault" env:"SIGNET_TRANSIT_MOUNT" placeholder:"${transit_mount}" help:"Mount of the Transit engine."`
+	TransitKey             string   `group:"vault" env:"SIGNET_TRANSIT_KEY" placeholder:"${transit_key}" help:"Transit key that wraps keys, created with derived=true."`
+	OwnKeysUnder           []string `group:"vault" name:"own-keys-under" env:"SIGNET_OWN_KEYS_UNDER" placeholder:"PREFIX" help:"Beginning of keysets' names, up to a slash, that have a Transit key of their own each, which \"signet shred\" deletes; such as tenant/. Repeat it, or separate several by commas."`
+
+	VaultAuth            string `group:"vault" env:"SIGNET_VAULT_AUTH" placeholder:"token" help:"How to log in: token, approle, jwt, kubernetes or cert. For token: VAULT_TOKEN, or what vault login left."`
+	VaultAuthMount       string `group:"vault" env:"SIGNET_VAULT_AUTH_MOUNT" placeholder:"PATH" help:"Mount of the auth method, if not its name."`
+	VaultTokenFile       string `group:"vault" env:"SIGNET_VAULT_TOKEN_FILE" placeholder:"FILE" help:"For token: file with the token."`
+	VaultRoleID          string `group:"vault" env:"SIGNET_VAULT_ROLE_ID" placeholder:"ID" help:"For approle: role id."`
+	VaultSecretIDFile    string `group:"vault" env:"SIGNET_VAULT_SECRET_ID_FILE" placeholder:"FILE" help:"For approle: file with the secret id."`
+	VaultSecretIDWrapped bool   `group:"vault" env:"SIGNET_VAULT_SECRET_ID_WRAPPED" help:"For approle: the file holds a response-wrapping token for the secret id, which is used up."`
+	VaultRole            string `group:"vault" env:"SIGNET_VAULT_ROLE" placeholder:"NAME" help:"For jwt, kubernetes and cert: role."`
+	VaultJWTFile         string `group:"vault" name:"vault-jwt-file" env:"SIGNET_VAULT_JWT_FILE" placeholder:"FILE" help:"For jwt and kubernetes: file with the JWT."`
 }
 
 // flagOf names the flag that sets a field of the configuration.
@@ -67,6 +69,8 @@ func flagOf(field string) string {
 		return "--transit-mount"
 	case "vault.transitKey":
 		return "--transit-key"
+	case "vault.ownKeysUnder":
+		return "--own-keys-under"
 	case "vault.auth.method":
 		return "--vault-auth"
 	case "vault.auth.mount":
@@ -142,6 +146,7 @@ func (f storeFlags) vault() *keyconfig.Vault {
 		Prefix:            f.KVPrefix,
 		TransitMount:      f.TransitMount,
 		TransitKey:        f.TransitKey,
+		OwnKeysUnder:      f.OwnKeysUnder,
 		Auth: keyconfig.Auth{
 			Method:       f.VaultAuth,
 			Mount:        f.VaultAuthMount,

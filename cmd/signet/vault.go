@@ -20,7 +20,7 @@ type vaultCmd struct {
 
 type vaultPolicyCmd struct {
 	Names []string `arg:"" optional:"" name:"name" help:"Names of keysets that the policy is for; all of them if none is given."`
-	Role  string   `required:"" enum:"worker,server,custodian,destroyer,auditor" help:"The role: worker, server, custodian, destroyer or auditor."`
+	Role  string   `required:"" enum:"worker,server,custodian,destroyer,shredder,auditor" help:"The role: worker, server, custodian, destroyer, shredder or auditor."`
 }
 
 // Help is the long help of the command.
@@ -29,10 +29,12 @@ func (vaultPolicyCmd) Help() string {
     server     the same, for signet-server
     custodian  creates and changes keysets, wraps and rewraps keys, and cannot unwrap one
     destroyer  carries out a destruction that a custodian has scheduled: "keyset destroy --carry-out"
+    shredder   carries out a shredding that a custodian has scheduled: "shred --carry-out"
     auditor    sees keysets and the states of their keys, for "keyset list" and "keyset status"
 
 With names, the policy is for these keysets alone: for a worker that shall not open what belongs to another namespace.
-Such a role cannot list keysets, since a list tells of all. Vault itself is not asked. Paths are those of --kv-mount and its siblings, or of --config.
+Such a role cannot list keysets, since a list tells of all. For shredding, give somebody the role shredder for the one
+keyset alone, for as long as it takes. With --own-keys-under the policies know the Transit keys of keysets' own. Vault itself is not asked. Paths are those of --kv-mount and its siblings, or of --config.
 
 ` + jsonHelp[rolePolicy]()
 }
@@ -59,7 +61,7 @@ func (c *vaultPolicyCmd) Run(a *app, at *vaultCmd) error {
 // places returns where in Vault the keysets are, whether or not it is said where Vault is.
 func (f storeFlags) places() (vaultstore.Options, error) {
 	if f.Config == "" {
-		return (&keyconfig.Vault{KVMount: f.KVMount, Prefix: f.KVPrefix, TransitMount: f.TransitMount, TransitKey: f.TransitKey}).Places(), nil
+		return (&keyconfig.Vault{KVMount: f.KVMount, Prefix: f.KVPrefix, TransitMount: f.TransitMount, TransitKey: f.TransitKey, OwnKeysUnder: f.OwnKeysUnder}).Places(), nil
 	}
 	config, err := keyconfig.Load(f.Config)
 	if err == nil && config.Vault == nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/signet-temporal/signet/internal/loopback"
+	"github.com/signet-temporal/signet/keys"
 )
 
 // Config is the `keys:` section. Exactly one of its members is set:
@@ -69,6 +70,11 @@ type Vault struct {
 	// TransitKey is the name of the Transit key that wraps keys. It was created with derived=true. Default:
 	// [DefaultTransitKey].
 	TransitKey string `yaml:"transitKey"`
+	// OwnKeysUnder is what the names of those keysets begin with, up to a slash, that have a Transit key of their own each:
+	// [tenant/]. "signet shred" deletes it, and with it every copy of the keyset. Name the same in every program that uses
+	// the keysets, before the first of them is created. The names of these Transit keys begin with transitKey. Default:
+	// none, all keysets share transitKey.
+	OwnKeysUnder []string `yaml:"ownKeysUnder"`
 	// Auth is how this process logs in to Vault.
 	Auth Auth `yaml:"auth"`
 }
@@ -145,6 +151,11 @@ func (v *Vault) check() error {
 	} {
 		if f.value != "" && path.Clean("/"+f.value) != "/"+f.value {
 			return fieldErrorf("vault."+f.name, "%q is not a path in Vault: no slash at either end, no doubled one, no dots", f.value)
+		}
+	}
+	for _, under := range v.OwnKeysUnder {
+		if !strings.HasSuffix(under, "/") || keys.CheckName(under+"x") != nil {
+			return fieldErrorf("vault.ownKeysUnder", "%q is not the beginning of keysets' names up to a slash: write it like tenant/", under)
 		}
 	}
 	if err := v.checkTLS(); err != nil {

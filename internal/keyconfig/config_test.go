@@ -34,6 +34,7 @@ func TestAGoodSectionPasses(t *testing.T) {
 		"kubernetes":         "vault: {address: 'https://v', auth: {method: kubernetes, role: r}}",
 		"cert":               "vault: {address: 'https://v', clientCert: c, clientKey: k, auth: {method: cert}}",
 		"cert, one role":     "vault: {address: 'https://v', caPath: d, clientCert: c, clientKey: k, auth: {method: cert, role: r, mount: m}}",
+		"own Transit keys":   "vault: {address: 'https://v', ownKeysUnder: [tenant/, ns/a/tenants/]}",
 		"everything": `{vault: {address: 'https://v', namespace: n, caCert: c, clientCert: c, clientKey: k, tlsServerName: s, kvMount: kv, prefix: a/b, transitMount: t, transitKey: k,
 			auth: {method: kubernetes, role: r, jwtFile: f, mount: m}}}`,
 	} {
@@ -74,6 +75,8 @@ func TestABadSectionNamesTheFieldAndWhatToDo(t *testing.T) {
 		"vault: {address: 'https://v', prefix: a//b}":                                      {"vault.prefix", "slash"},
 		"vault: {address: 'https://v', transitMount: ../sys}":                              {"vault.transitMount", "dots"},
 		"vault: {address: 'https://v', transitKey: a/}":                                    {"vault.transitKey", "slash"},
+		"vault: {address: 'https://v', ownKeysUnder: [tenant]}":                            {"vault.ownKeysUnder", "write it like tenant/"},
+		"vault: {address: 'https://v', ownKeysUnder: [/]}":                                 {"vault.ownKeysUnder", "up to a slash"},
 		"vault: {address: 'https://v', auth: {method: kubernetes, role: r, mount: /k}}":    {"vault.auth.mount", "slash"},
 		"vault: {address: 'https://v', auth: {method: ldap}}":                              {"vault.auth.method", "use token, approle, jwt, kubernetes or cert"},
 		"vault: {address: 'https://v', auth: {mount: t}}":                                  {"vault.auth.mount", "does not belong to the auth method token"},

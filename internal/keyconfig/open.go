@@ -69,6 +69,7 @@ func (v *Vault) Places() vaultstore.Options {
 		Prefix:       cmp.Or(v.Prefix, DefaultPrefix),
 		TransitMount: cmp.Or(v.TransitMount, DefaultTransitMount),
 		TransitKey:   cmp.Or(v.TransitKey, DefaultTransitKey),
+		OwnKeysUnder: v.OwnKeysUnder,
 	}
 }
 

@@ -142,7 +142,7 @@ func pause(ctx context.Context, attempt int) error {
 // Create makes the keyset called name with one key, primary at once since nobody can be without it, and returns the
 // key's id. The error matches [keys.ErrConflict] when there is such a keyset already.
 func Create(ctx context.Context, store Store, kek keys.Wrapper, name string, o Options) (keys.ID, error) {
-	if err := prepare(ctx, store, kek, name, &o); err != nil {
+	if err := Prepare(ctx, store, kek, name, &o); err != nil {
 		return 0, fmt.Errorf("creating keyset %q: %w", name, err)
 	}
 	k, err := PlanNew(name, o, Generated(ctx, kek), time.Now())
@@ -156,7 +156,7 @@ func Create(ctx context.Context, store Store, kek keys.Wrapper, name string, o O
 			return k.Keys[0].ID, nil // a lost answer made a client below send it twice
 		}
 		if ferr == nil && there.Idle() {
-			return 0, idle(there)
+			return 0, RefuseIdle(there)
 		}
 		return 0, fmt.Errorf("creating keyset %q: it exists already: add a key to it with \"signet keyset rotate %[1]s\": %w", name, err)
 	}
@@ -166,16 +166,16 @@ func Create(ctx context.Context, store Store, kek keys.Wrapper, name string, o O
 	return k.Keys[0].ID, nil
 }
 
-// prepare has the KEK make a key of the keyset's own, if it is to have one. It looks first whether the name is free: a keyset
+// Prepare has the KEK make a key of a new keyset's own, if it is to have one, and says so in o. [Create] does that by itself. It looks first whether the name is free: a keyset
 // that was shredded must not get another.
-func prepare(ctx context.Context, store Store, kek keys.Wrapper, name string, o *Options) error {
+func Prepare(ctx context.Context, store Store, kek keys.Wrapper, name string, o *Options) error {
 	if o.OwnKEK = ownKEK(kek, name) != ""; !o.OwnKEK {
 		return nil
 	}
 	there, _, err := store.Fetch(ctx, name)
 	switch {
 	case err == nil && there.Idle():
-		return idle(there)
+		return RefuseIdle(there)
 	case err == nil:
 		return fmt.Errorf("it exists already: add a key to it with \"signet keyset rotate %s\": %w", name, keys.ErrConflict)
 	case !errors.Is(err, keys.ErrNotFound):

@@ -32,8 +32,9 @@ func (e ShredEvidence) shows(k *keys.Keyset) error {
 	return refusef(ErrRefused, "keyset %q: nothing shows that no open workflow needs it: name every namespace whose workflows use the keyset with --namespace, or censuses of them with --census", k.Name)
 }
 
-// idle refuses every step on a keyset that is, or is to be, shredded.
-func idle(k *keys.Keyset) error {
+// RefuseIdle refuses every step on a keyset that is, or is to be, shredded. Its errors match [ErrShredded] or
+// [ErrToBeShredded], and [ErrRefused].
+func RefuseIdle(k *keys.Keyset) error {
 	switch {
 	case !k.Shredded.IsZero():
 		return refusef(errors.Join(ErrRefused, ErrShredded), "keyset %q was shredded on %s, and its name stays taken: use another name", k.Name, k.Shredded.UTC().Format(time.DateOnly))
@@ -46,7 +47,7 @@ func idle(k *keys.Keyset) error {
 // active is plan for keysets that are not idle.
 func active(plan Plan) Plan {
 	return func(k *keys.Keyset) (*keys.Keyset, error) {
-		if err := idle(k); err != nil {
+		if err := RefuseIdle(k); err != nil {
 			return nil, err
 		}
 		return plan(k)
@@ -79,7 +80,7 @@ func PlanScheduleShred(k *keys.Keyset, wait time.Duration, e ShredEvidence, now 
 // and is returned as it is when nothing is scheduled. Errors match [ErrRefused].
 func PlanCancelShred(k *keys.Keyset) (*keys.Keyset, error) {
 	if !k.Shredded.IsZero() {
-		return nil, idle(k)
+		return nil, RefuseIdle(k)
 	}
 	if k.ShredAfter.IsZero() {
 		return k, nil

@@ -103,6 +103,14 @@ func (s *Store) OwnKEK(keyset string) string {
 	return ""
 }
 
+// SharedKEK names the Transit key that wraps the keys of all other keysets.
+func (s *Store) SharedKEK() string { return s.opts.TransitKey }
+
+// Place is where in Vault the document of a keyset is: the mount of the KV engine, and the path in it.
+func (s *Store) Place(keyset string) (mount, path string) {
+	return s.opts.KVMount, s.opts.Prefix + "/" + keyset
+}
+
 // PrepareKEK makes the Transit key of a keyset's own, derived, if it is not there. One that is there and not derived is
 // refused.
 func (s *Store) PrepareKEK(ctx context.Context, keyset string) error {
