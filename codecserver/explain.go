@@ -57,7 +57,7 @@ func isExplanation(p *commonpb.Payload) bool {
 // somebodyCanGrant: asking for access helps. Against an expired login or a damaged payload it does not.
 func (r reason) somebodyCanGrant() bool {
 	switch r {
-	case notGranted, deniedByRule, rateLimited, unknownNamespace, "wrong-audience", "unknown-issuer":
+	case notGranted, deniedByRule, rateLimited, unknownNamespace, "wrong-audience", "unknown-issuer", "unknown-account":
 		return true
 	}
 	return false
@@ -75,6 +75,8 @@ func (r reason) message(namespace string) string {
 		return "Your login was not issued for this codec server: its administrator must add its audience."
 	case "unknown-issuer":
 		return "Ask for your login to be accepted: it is from an identity provider that this codec server does not know."
+	case "unknown-account":
+		return "Ask to be added to the Temporal Cloud account: this codec server does not know you as one of its users."
 	case "token-mismatch":
 		return "Log out and in again: the two tokens of this request name different users."
 	case idpUnavailable:

@@ -41,9 +41,9 @@ const (
 // TestAttacks is the table of attacks on the codec server that docs/threat-model.md promises to withstand, against the
 // server as main wires it, over HTTPS. A row is worth something because it fails when its defence is taken out.
 func TestAttacks(t *testing.T) {
-	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil, func(*loaded) {})
+	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil)
 	stillServes(t, a, "before")
-	for _, group := range [][]attack{tokenAttacks(), programAttacks(), browserAttacks(), namespaceAttacks(), headerAttacks(), pathAttacks(), bodyAttacks(), floods()} {
+	for _, group := range [][]attack{tokenAttacks(), cloudAttacks(), programAttacks(), browserAttacks(), namespaceAttacks(), headerAttacks(), pathAttacks(), bodyAttacks(), floods()} {
 		for _, x := range group {
 			t.Run(x.name, func(t *testing.T) { x.try(t, a) })
 		}
@@ -90,13 +90,13 @@ func (x attack) try(t *testing.T, a *arena) {
 func stillServes(t *testing.T, a *arena, when string) {
 	t.Helper()
 	before := len(a.audit())
-	for who, s := range map[string]shot{"ann": {token: a.idp.of("ann", nil)}, "job": {token: a.jobToken}, "worker": {client: a.client(a.authority.worker(nil))}} {
+	for who, s := range map[string]shot{"ann": {token: a.idp.of("ann", nil)}, "carol": {token: a.ofCloud("carol", nil)}, "job": {token: a.jobToken}, "worker": {client: a.client(a.authority.worker(nil))}} {
 		if got := a.fire(s); got.says != "200 payloads" || !plaintext(got.whole) {
 			t.Fatalf("%s, %s: %s %s", when, who, got.says, got.whole)
 		}
 	}
-	if lines := opened(a.audit()[before:]); len(lines) != 3 {
-		t.Errorf("%s: %d records of what was opened, want 3", when, len(lines))
+	if lines := opened(a.audit()[before:]); len(lines) != 4 {
+		t.Errorf("%s: %d records of what was opened, want 4", when, len(lines))
 	}
 }
 
@@ -385,7 +385,7 @@ func TestAttacksOnTheAuditLog(t *testing.T) {
 		defer device.Close()
 		full = device
 	}
-	a := newArena(t, "stdout: true", full, func(*loaded) {})
+	a := newArena(t, "stdout: true", full)
 	attack{"audit disk full", func(a *arena) []answer {
 		return slices.Concat(a.both(shot{token: a.idp.of("ann", nil)}), a.all(shot{token: a.jobToken}, shot{client: a.client(a.authority.worker(nil))}))
 	}, []string{"503 unavailable", "explained audit-unavailable"}, false}.try(t, a)

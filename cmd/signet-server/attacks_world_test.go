@@ -52,7 +52,7 @@ type arena struct {
 	t               *testing.T
 	dir, addr       string
 	https           *http.Client // shows no certificate
-	idp             *provider
+	idp, cloud      *provider    // the company's, and what stands in for Temporal Cloud
 	log             *syncBuffer
 	audit           func() string
 	authority, ours *certifier // of programs, and of the server
@@ -78,20 +78,22 @@ func (b *syncBuffer) String() string {
 	return b.Buffer.String()
 }
 
-// newArena starts the server. change edits the configuration between reading the file and wiring it; records is where a
-// configuration with audit.stdout writes.
-func newArena(t *testing.T, auditTo string, records io.Writer, change func(*loaded)) *arena {
+// newArena starts the server. records is where a configuration with audit.stdout writes.
+func newArena(t *testing.T, auditTo string, records io.Writer) *arena {
 	t.Helper()
-	a := &arena{t: t, dir: t.TempDir(), log: &syncBuffer{}, idp: newProvider(t), authority: newCertifier(t), ours: newCertifier(t), codecs: map[string]*converter.Codec{}}
+	a := &arena{t: t, dir: t.TempDir(), log: &syncBuffer{}, idp: newProvider(t), cloud: newProvider(t), authority: newCertifier(t), ours: newCertifier(t), codecs: map[string]*converter.Codec{}}
 	a.makeKeys("payments", "orders")
 	a.ours.write(filepath.Join(a.dir, "server"), &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	a.file("programs.pem", a.authority.pem())
+	a.file("api.key", []byte("sesame"))
 	token, hash := machine.NewToken()
 	a.jobToken = token
 	file := a.file("config.yaml", []byte(os.Expand(`
 listen: 127.0.0.1:0
 tls: {cert: "$DIR/server.pem", key: "$DIR/server.key"}
-issuers: [{issuer: "$ISSUER", audiences: [codec], idTokenAudiences: [temporal-ui]}]
+issuers:
+  - {issuer: "$ISSUER", audiences: [codec], idTokenAudiences: [temporal-ui]}
+  - {temporalCloud: {accounts: [a2b3c], users: {apiKeyFile: "$DIR/api.key"}}}
 machines:
   certificates: {ca: "$DIR/programs.pem", identity: dns}
   tokens: [{name: job, sha256: $HASH, expires: "2036-01-01T00:00:00Z"}]
@@ -103,6 +105,7 @@ policy:
   grants:
     - {name: oncall, issuer: "$ISSUER", groups: [oncall], namespaces: [payments], actions: [decode]}
     - {name: job, issuer: "signet:token", subjects: [job], namespaces: [payments], actions: [decode]}
+    - {name: cloud, issuer: "https://login.tmprl.cloud/", claims: {temporal-cloud-role: [developer]}, namespaces: [payments], actions: [decode]}
     - {name: worker, issuer: "signet:certificate", subjects: [worker.example.com], namespaces: [payments], actions: [decode]}
 `, func(name string) string {
 		return map[string]string{"DIR": a.dir, "ISSUER": a.idp.URL, "HASH": hash, "AUDIT": os.Expand(auditTo, func(string) string { return a.dir })}[name]
@@ -111,7 +114,7 @@ policy:
 	if err != nil {
 		t.Fatal(err)
 	}
-	change(c)
+	a.replaceCloud(c)
 	a.audit = func() string { data, _ := os.ReadFile(c.Audit.File); return string(data) }
 	a.serve(file, c, records)
 	a.https = a.client(nil)

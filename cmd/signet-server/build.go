@@ -107,7 +107,7 @@ func (b *built) wire(log *slog.Logger) (http.Handler, error) {
 	}
 	return codecserver.New(codecserver.Config{
 		Namespaces:    namespaces,
-		Authenticator: b.traces.authenticator(callers{b.verifier, c.machines}),
+		Authenticator: b.traces.authenticator(callers{members{b.verifier, c.cloud}, c.machines}),
 		Policy:        c.rules,
 		Audit:         b.traces.audit(b.metrics.audit(b.audit, c.Namespaces)),
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},

@@ -100,6 +100,8 @@ type tlsConfig struct {
 
 // issuerConfig is one who vouches for callers by signing JSON Web Tokens.
 type issuerConfig struct {
+	// TemporalCloud in place of issuer, and of what follows but for idTokenAudiences, authorizedParties and maxAge.
+	TemporalCloud *temporalCloudConfig `yaml:"temporalCloud"`
 	// Issuer is the exact "iss" of its tokens: an https URL. Required. Its keys are found by OIDC discovery there, once,
 	// when the server starts.
 	Issuer string `yaml:"issuer"`

@@ -16,6 +16,7 @@ import (
 	"github.com/signet-temporal/signet/internal/loopback"
 	"github.com/signet-temporal/signet/internal/strictyaml"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/principal/temporalcloud"
 	"github.com/signet-temporal/signet/principal/verify"
 )
 
@@ -26,6 +27,7 @@ type loaded struct {
 	rules       *policy.Rules
 	issuers     []verify.Issuer
 	machines    machines
+	cloud       *temporalcloud.Accounts // nil: Temporal Cloud is no issuer
 	mode        codecserver.Mode
 	refresh     time.Duration // 0: the ring's default
 	stopDelay   time.Duration
@@ -77,6 +79,9 @@ func (c *loaded) checkIssuers() error {
 		return errors.New("issuers: at least one issuer is required, or machines: who vouches for callers?")
 	}
 	for i, in := range c.Issuers {
+		if err := c.asTemporalCloud(&in); err != nil {
+			return fmt.Errorf("issuers[%d].%w", i, err)
+		}
 		issuer := verify.Issuer{
 			Issuer: in.Issuer, JWKSURL: in.JWKSURL, Audiences: in.Audiences, IDTokenAudiences: in.IDTokenAudiences, Algorithms: in.Algorithms,
 			TokenTypes: in.TokenTypes, AuthorizedParties: in.AuthorizedParties,
