@@ -47,6 +47,8 @@ type ServerOptions struct {
 	PayloadBurst int
 	// LegacyKeys of every namespace.
 	LegacyKeys bool
+	// More lines of the configuration, such as machines.
+	More string
 }
 
 // Grant is one rule of the policy, as the file spells it.
@@ -151,7 +153,7 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	if o.RefreshInterval != 0 {
 		fmt.Fprintf(&b, "refreshInterval: %s\n", o.RefreshInterval)
 	}
-	c.file = s.WriteFile(t, rel("signet-server.yaml"), b.String())
+	c.file = s.WriteFile(t, rel("signet-server.yaml"), b.String()+o.More)
 	return c
 }
 
