@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/census"
 )
@@ -139,35 +142,43 @@ func (q asking) uses(f temporalPlace) ([]use, error) {
 
 // ask takes the censuses that are still to be taken, and says what they and the saved ones found. began is when the
 // first of them did.
-func (q asking) ask(a *app, f namespaceFlags) (found []use, began time.Time, err error) {
+func (q asking) ask(a *app, f namespaceFlags) (all asked, began time.Time, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	began = q.since(a.now())
 	for _, namespace := range q.walk {
-		r, address, err := f.walkOf(ctx, a, namespace, 0)
+		r, err := f.walkOf(ctx, a, namespace, 0)
 		if err != nil {
-			return nil, time.Time{}, err
+			return asked{}, time.Time{}, err
 		}
 		if r.Began.Before(began) {
 			began = r.Began
 		}
-		found = append(found, q.use(r, address))
+		all.Census, all.NotAsked = append(all.Census, q.use(r.Result, r.address)), r.beside
 	}
 	for _, r := range q.saved {
-		found = append(found, q.use(r.Result, r.from))
+		all.Census = append(all.Census, q.use(r.Result, r.from))
 	}
-	return found, began, nil
+	all.NotAsked = slices.DeleteFunc(all.NotAsked, func(namespace string) bool { return slices.Contains(q.namespaces(), namespace) })
+	return all, began, nil
 }
 
-// walkOf takes the census of a namespace, and returns where. patience is that of [census.Options].
-func (f namespaceFlags) walkOf(ctx context.Context, a *app, namespace string, patience time.Duration) (*census.Result, string, error) {
+// walked is a census that was taken now.
+type walked struct {
+	*census.Result
+	address string
+	beside  []string // all namespaces of that Temporal, if it says so
+}
+
+// walkOf takes the census of a namespace. patience is that of [census.Options].
+func (f namespaceFlags) walkOf(ctx context.Context, a *app, namespace string, patience time.Duration) (w walked, err error) {
 	options, err := f.options(namespace)
 	if err != nil {
-		return nil, "", err
+		return w, err
 	}
 	temporal, err := dial(ctx, options)
 	if err != nil {
-		return nil, options.HostPort, err
+		return w, err
 	}
 	defer temporal.Close()
 	bar := newCounting(namespace, 0, expected(ctx, temporal, namespace))
@@ -187,9 +198,26 @@ func (f namespaceFlags) walkOf(ctx context.Context, a *app, namespace string, pa
 		err = errors.New("interrupted")
 	}
 	if err != nil {
-		return nil, options.HostPort, fmt.Errorf("the census of namespace %s at %s is not complete: %w", namespace, options.HostPort, err)
+		return w, fmt.Errorf("the census of namespace %s at %s is not complete: %w", namespace, options.HostPort, err)
 	}
-	return r, options.HostPort, nil
+	return walked{r, options.HostPort, namespacesOf(ctx, temporal)}, nil
+}
+
+// namespacesOf returns the first thousand namespaces of a Temporal that has not its own reasons to tell nobody.
+func namespacesOf(ctx context.Context, temporal client.Client) (names []string) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	all, err := temporal.WorkflowService().ListNamespaces(ctx, &workflowservice.ListNamespacesRequest{PageSize: 1000})
+	if err != nil {
+		return nil
+	}
+	for _, n := range all.GetNamespaces() {
+		if name := n.GetNamespaceInfo().GetName(); name != "temporal-system" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // use is what the census of a namespace found of the key.

@@ -56,7 +56,7 @@ func (c askFlags) move(a *app, at *keysetCmd, parsed *kong.Context, f keyFlags, 
 	if c.given() && len(result.Steps) > 0 {
 		if f.Plan {
 			result.Census, err = q.uses(c.temporalPlace)
-		} else if result.Census, evidence.CensusAt, err = q.ask(a, c.namespaceFlags); err == nil {
+		} else if result.asked, evidence.CensusAt, err = q.ask(a, c.namespaceFlags); err == nil {
 			err = store(preview) // keys may have been added while it was counted
 		}
 		if err != nil {

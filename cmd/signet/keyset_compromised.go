@@ -79,13 +79,13 @@ func (c *rotateCmd) look(a *app, result *compromised) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	for _, namespace := range namespaces {
-		r, address, err := c.walkOf(ctx, a, namespace, promptly)
+		r, err := c.walkOf(ctx, a, namespace, promptly)
 		if err != nil {
 			result.Later = append(result.Later, "signet census --namespace="+printable(namespace))
 			result.Why = strings.Join(strings.Fields(err.Error()), " ")
 			continue
 		}
-		u := q.use(r, address)
+		u := q.use(r.Result, r.address)
 		u.Unproven = "" // the question is what it sealed, not whether it may go
 		result.Census = append(result.Census, u)
 	}

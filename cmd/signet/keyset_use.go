@@ -36,6 +36,7 @@ type use struct {
 // asked is what a command says about who was asked.
 type asked struct {
 	Census    []use      `json:"census,omitempty" help:"who was asked whether the key is needed, and with --plan who would be"`
+	NotAsked  []string   `json:"notAsked,omitempty" help:"the other namespaces of the Temporal that was asked: whether their workflows use the keyset is not known"`
 	SafeAfter *time.Time `json:"safeAfter,omitempty" help:"if the key is needed, and nothing needs it without end: when to ask again"`
 }
 
@@ -121,6 +122,13 @@ func isReseal(s string) bool { return strings.Contains(s, "reseal") }
 func (s asked) table(w io.Writer, key keys.ID, now time.Time) {
 	for _, u := range s.Census {
 		u.table(w, key, now)
+	}
+	if n := len(s.NotAsked); n > 0 {
+		more := ""
+		if n > 5 {
+			more = fmt.Sprintf(" and %d more", n-5)
+		}
+		fmt.Fprintf(w, "Not asked, on the same Temporal: %s%s. If workflows there use the keyset, name them with --namespace, too.\n", ids(s.NotAsked[:min(n, 5)]), more)
 	}
 	if s.SafeAfter != nil {
 		fmt.Fprintf(w, "Ask again after %s.\n", clock(*s.SafeAfter, now))
