@@ -73,7 +73,7 @@ func (r resealer) one(ctx context.Context, id string) (resealSchedule, error) {
 		if first.State = stateToReseal; r.plan {
 			return first, nil
 		}
-		if _, err := r.service.UpdateSchedule(ctx, &workflowservice.UpdateScheduleRequest{
+		if _, err := patiently(ctx, r.service.UpdateSchedule, &workflowservice.UpdateScheduleRequest{ // sent twice it is done once: the token is that of the schedule as it was
 			Namespace: r.namespace, ScheduleId: id, Schedule: d.GetSchedule(), ConflictToken: d.GetConflictToken(), Identity: "signet",
 		}); err != nil {
 			return first, fmt.Errorf("saving it: %w", err)
@@ -87,7 +87,7 @@ func (r resealer) one(ctx context.Context, id string) (resealSchedule, error) {
 }
 
 func (r resealer) describe(ctx context.Context, id string) (*workflowservice.DescribeScheduleResponse, error) {
-	d, err := r.service.DescribeSchedule(ctx, &workflowservice.DescribeScheduleRequest{Namespace: r.namespace, ScheduleId: id})
+	d, err := patiently(ctx, r.service.DescribeSchedule, &workflowservice.DescribeScheduleRequest{Namespace: r.namespace, ScheduleId: id})
 	if err != nil {
 		return nil, fmt.Errorf("reading it: %w", err)
 	}

@@ -8,7 +8,9 @@ import (
 	"testing/synctest"
 
 	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
 	schedulepb "go.temporal.io/api/schedule/v1"
+	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
@@ -32,6 +34,17 @@ type oneSchedule struct {
 	left    int
 	before  func(update int) // is called before each update is taken
 	updates int
+	busy    int // calls that are refused before one is answered
+	refused int
+}
+
+// busyNow refuses calls as a Temporal does that has too many queries of the schedule to answer.
+func (s *oneSchedule) busyNow() error {
+	if s.refused++; s.refused <= s.busy {
+		return serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW, "consistent query buffer is full")
+	}
+	s.refused = 0
+	return nil
 }
 
 func (s *oneSchedule) tick() {
@@ -49,11 +62,17 @@ func (s *oneSchedule) tick() {
 }
 
 func (s *oneSchedule) DescribeSchedule(context.Context, *workflowservice.DescribeScheduleRequest, ...grpc.CallOption) (*workflowservice.DescribeScheduleResponse, error) {
+	if err := s.busyNow(); err != nil {
+		return nil, err
+	}
 	s.tick()
 	return &workflowservice.DescribeScheduleResponse{Schedule: proto.CloneOf(s.now), ConflictToken: []byte(strconv.Itoa(s.version))}, nil
 }
 
 func (s *oneSchedule) UpdateSchedule(_ context.Context, req *workflowservice.UpdateScheduleRequest, _ ...grpc.CallOption) (*workflowservice.UpdateScheduleResponse, error) {
+	if err := s.busyNow(); err != nil {
+		return nil, err
+	}
 	s.updates++
 	if s.before != nil {
 		s.before(s.updates)
@@ -151,6 +170,20 @@ func TestAScheduleThatChangesAllTheTimeIsGivenUp(t *testing.T) {
 			t.Errorf("%+v, %v, after %d updates", all, err, s.updates)
 		}
 	})
+}
+
+// Two of the command at once are enough for a schedule to be busy.
+func TestABusyScheduleIsAskedAgain(t *testing.T) {
+	for busy, want := range map[int]string{3: stateResealed, 1000: stateFailed} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &oneSchedule{late: 2, busy: busy}
+			r := resealing(t, s)
+			all, err := r.all(t.Context(), []string{"nightly"})
+			if err != nil || len(all) != 1 || all[0].State != want || want == stateFailed && !strings.Contains(all[0].Problem, "buffer is full") {
+				t.Errorf("busy %d times before each answer: %+v, %v", busy, all, err)
+			}
+		})
+	}
 }
 
 func TestAPlanChangesNoSchedule(t *testing.T) {

@@ -1,39 +1,151 @@
 package census_test
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"os"
 	"os/exec"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip" // clients of Temporal compress
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signet-temporal/signet/e2e/stack"
 )
 
-// TestResealingMayBeKilledAnywhere kills the command at ten moments, each a little later after its start, and then lets two
-// of it run at once. After each kill every schedule is whole, and in the end all are under the new key.
-func TestResealingMayBeKilledAnywhere(t *testing.T) {
+// killer is a proxy in front of Temporal that kills the process which speaks through it at one of its requests: at point
+// 2n before request n reaches Temporal, at point 2n+1 when Temporal has done it and before the process learns of that.
+type killer struct {
+	address string
+	to      *grpc.ClientConn
+
+	mu     sync.Mutex
+	victim *os.Process
+	point  int
+	next   int
+	killed bool
+	calls  []string
+}
+
+func newKiller(t *testing.T, temporal string) *killer {
+	t.Helper()
+	k := &killer{}
+	var err error
+	if k.to, err = grpc.NewClient(temporal, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(frames{}))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.to.Close() })
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.ForceServerCodec(frames{}), grpc.UnknownServiceHandler(k.forward))
+	go func() { _ = server.Serve(listener) }() // ends with Stop
+	t.Cleanup(server.Stop)
+	k.address = listener.Addr().String()
+	return k
+}
+
+// frames hands messages on as they are.
+type frames struct{}
+
+func (frames) Name() string                  { return "proto" }
+func (frames) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+func (frames) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = slices.Clone(data)
+	return nil
+}
+
+// forward hands one call on.
+func (k *killer) forward(_ any, stream grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(stream)
+	var req, res []byte
+	if err := stream.RecvMsg(&req); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls = append(k.calls, method[strings.LastIndexByte(method, '/')+1:])
+	k.at()
+	var err error
+	if !k.killed {
+		in, _ := metadata.FromIncomingContext(stream.Context())
+		err = k.to.Invoke(metadata.NewOutgoingContext(context.WithoutCancel(stream.Context()), in), method, &req, &res)
+		k.at()
+	}
+	switch {
+	case k.killed:
+		return status.Error(codes.Unavailable, "nobody is there to read it")
+	case err != nil:
+		return err
+	}
+	return stream.SendMsg(&res)
+}
+
+// at kills the process if its point is reached.
+func (k *killer) at() {
+	if k.next == k.point && k.victim != nil {
+		k.killed = true
+		_ = k.victim.Kill() // SIGKILL
+	}
+	k.next++
+}
+
+// run runs signet as a worker and kills it at a point; it reports whether that was reached.
+func (k *killer) run(t *testing.T, w *world, point int, args ...string) bool {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), stack.Program(t, "signet"), append(args, "--address="+k.address, "--namespace="+namespace, "--vault-addr="+w.Vault.Address)...)
+	cmd.Env = []string{"HOME=" + t.TempDir(), "VAULT_TOKEN=" + w.Roles.WorkerToken, "GORACE=atexit_sleep_ms=10"}
+	k.mu.Lock() // no request is looked at before the process is known
+	k.point, k.next, k.killed, k.calls = point, 0, false, nil
+	err := cmd.Start()
+	k.victim = cmd.Process
+	k.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.killed && err != nil {
+		t.Fatalf("signet %v: %v", args, err)
+	}
+	return k.killed
+}
+
+// TestResealingKilledAtEveryRequestAndRunAgain kills "schedules reseal" with SIGKILL at every request that it makes to
+// Temporal, before it and after it. After each kill every schedule is whole, and after the second run all are under the
+// new key and changed in nothing else. In the end two of it run at once.
+func TestResealingKilledAtEveryRequestAndRunAgain(t *testing.T) {
 	w := newWorld(t)
 	old := w.next(t)
-	const n = 8
 	before := map[string]*workflowservice.DescribeScheduleResponse{}
-	for i := range n {
+	for i := range 2 {
 		id := fmt.Sprintf("s%d", i)
 		old.create(t, id)
 		before[id] = w.describe(t, id)
 		blank(before[id])
 	}
 	old.stop()
-	fresh := w.next(t)
-	stack.Eventually(t, patience, func() error {
-		if got := len(w.reseal(t, 0, "--plan").Schedules); got != n {
-			return fmt.Errorf("%d schedules are listed", got)
-		}
-		return nil
-	})
-	check := func() (moved int) {
+	listed := func() {
+		stack.Eventually(t, patience, func() error {
+			if got := len(w.reseal(t, 0, "--plan").Schedules); got != len(before) {
+				return fmt.Errorf("%d schedules are listed", got)
+			}
+			return nil
+		})
+	}
+	check := func(key string) (moved int) {
 		t.Helper()
 		for id, want := range before {
 			d := w.describe(t, id)
@@ -43,7 +155,7 @@ func TestResealingMayBeKilledAnywhere(t *testing.T) {
 					t.Errorf("%s has payloads under %s", id, keys)
 				}
 			}
-			if keys[0] == fresh.key {
+			if keys[0] == key {
 				moved++
 			}
 			if len(keys) != 4 || !proto.Equal(d, want) {
@@ -52,30 +164,44 @@ func TestResealingMayBeKilledAnywhere(t *testing.T) {
 		}
 		return moved
 	}
-	args := []string{"schedules", "reseal", "--address=" + w.Temporal.Address, "--namespace=" + namespace, "--vault-addr=" + w.Vault.Address}
-	var progress []int
-	for kill := range 10 {
-		cmd := exec.CommandContext(t.Context(), stack.Program(t, "signet"), args...)
-		cmd.Env = []string{"HOME=" + t.TempDir(), "VAULT_TOKEN=" + w.Roles.WorkerToken}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(150+40*kill) * time.Millisecond)
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		progress = append(progress, check())
+	rotated := func() string {
+		t.Helper()
+		id := w.Rotate(t, keyset)
+		w.Promote(t, keyset, "--key="+id, "--force")
+		return keyset + "/" + id
 	}
-	t.Logf("moved after each kill: %v of %d", progress, n)
+	k := newKiller(t, w.Temporal.Address)
+	var progress []int
+	for point, killed := 0, true; killed; point++ {
+		fresh := rotated()
+		listed()
+		killed = k.run(t, w, point, "schedules", "reseal")
+		calls := slices.Clone(k.calls)
+		progress = append(progress, check(fresh))
+		if run := w.asWorker(t); run.Code != 0 {
+			t.Errorf("killed at point %d (%v) and run again: exit code %d: %s", point, calls, run.Code, run.Stderr)
+		}
+		if moved := check(fresh); moved != len(before) {
+			t.Errorf("killed at point %d (%v) and run again, %d of %d schedules have moved", point, calls, moved, len(before))
+		}
+		if !killed {
+			t.Logf("killed at %d points of %v; schedules that had moved after each: %v", point, calls, progress)
+			if updates := slices.DeleteFunc(calls, func(call string) bool { return call != "UpdateSchedule" }); len(updates) != len(before) {
+				t.Errorf("the command saved %d schedules, want %d", len(updates), len(before))
+			}
+		}
+	}
+	last := rotated()
 	done := make(chan stack.Run)
 	for range 2 {
 		go func() { done <- w.asWorker(t) }()
 	}
 	for range 2 {
 		if run := <-done; run.Code != 0 {
-			t.Errorf("exit code %d: %s", run.Code, run.Stderr)
+			t.Errorf("two at once: exit code %d: %s%s", run.Code, run.Stdout, run.Stderr)
 		}
 	}
-	if moved := check(); moved != n {
-		t.Errorf("%d of %d schedules have moved", moved, n)
+	if moved := check(last); moved != len(before) {
+		t.Errorf("%d of %d schedules have moved", moved, len(before))
 	}
 }

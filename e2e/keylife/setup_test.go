@@ -1,6 +1,7 @@
 package keylife_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -70,29 +71,25 @@ func TestSetupPreparesVaultOnceAndCompletesWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestSetupKilledAtEveryRequestAndRunAgain kills the preparation at every write and runs it again.
+// TestSetupKilledAtEveryRequestAndRunAgain kills the preparation at every request, before it and after it, and runs it
+// again.
 func TestSetupKilledAtEveryRequestAndRunAgain(t *testing.T) {
 	s := start(t, time.Millisecond)
 	k := newKiller(t, s)
 	points := 0
-	for n, point := 0, 0; ; n, point = n+1, point+2 {
-		mount := "team" + string(rune('a'+n))
+	for killed := true; killed; points++ {
+		mount := fmt.Sprintf("team%d", points)
 		args := []string{"vault", "setup", "--kv-mount=" + mount + "/kv", "--transit-mount=" + mount + "/transit"}
-		killed := k.run(t, s.Vault.Token, point+n%2, args...) // in turn before and after
-		again := execAt(t, s.Vault.Address, s.Vault.Token, args...)
-		if again.Code != 0 {
-			t.Fatalf("killed at point %d and run again: %s", point, again.Stderr)
+		killed = k.run(t, s.Vault.Token, points, args...)
+		if again := execAt(t, s.Vault.Address, s.Vault.Token, args...); again.Code != 0 {
+			t.Fatalf("killed at point %d and run again: %s", points, again.Stderr)
 		}
 		if got := execAt(t, s.Vault.Address, s.Vault.Token, args...); got.Stdout != "Vault is prepared: nothing is to be done.\n" {
-			t.Errorf("killed at point %d and run again, it is not prepared: %s", point, got.Stdout)
+			t.Errorf("killed at point %d and run again, it is not prepared: %s", points, got.Stdout)
 		}
-		if !killed {
-			break
-		}
-		points++
 	}
-	if points < 10 {
-		t.Errorf("killed at %d points only", points)
+	if points < 21 {
+		t.Errorf("killed at %d points only", points-1)
 	}
-	t.Logf("killed at %d points", points)
+	t.Logf("killed at %d points", points-1)
 }
