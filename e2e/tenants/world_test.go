@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signet-temporal/signet"
@@ -69,10 +70,16 @@ func newWorld(t *testing.T, o signet.Options, ring keys.RingOptions, tenants ...
 func (w *world) createTenants(t *testing.T, tenants ...string) {
 	t.Helper()
 	store := w.Store(t, "", w.Roles.CustodianToken)
+	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(8)
 	for _, tenant := range tenants {
-		if _, err := rotate.Create(t.Context(), store, store, under+tenant, rotate.Options{}); err != nil {
-			t.Fatal(err)
-		}
+		group.Go(func() error {
+			_, err := rotate.Create(ctx, store, store, under+tenant, rotate.Options{})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
 
