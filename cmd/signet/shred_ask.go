@@ -87,11 +87,11 @@ func (c *shredCmd) ask(a *app, q asking) ([]openUse, error) {
 		if c.Plan || listed && !c.AllowOpenWorkflows {
 			break
 		}
-		r, _, err := c.walkOf(ctx, a, namespace, 0)
+		r, err := c.walkOf(ctx, a, namespace, 0)
 		if err != nil {
 			return nil, err
 		}
-		c.count(&all[i], r)
+		c.count(&all[i], r.Result)
 	}
 	for _, saved := range q.saved {
 		u := openUse{Namespace: saved.Namespace, From: saved.from}
