@@ -1,6 +1,7 @@
 package codecserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,7 +69,7 @@ func (h *Handler) judge(q *request, it *item) {
 		it.close(namespaceMismatch, fmt.Sprintf("X-Namespace is %.100q, sealed is %q", q.namespace, it.ns.Name))
 		return
 	}
-	tenant, isTenants := strings.CutPrefix(outer.Keyset, "tenant/")
+	tenant, isTenants := strings.CutPrefix(outer.Keyset, cmp.Or(it.ns.TenantsUnder, "tenant/"))
 	if !isTenants {
 		tenant = ""
 	}

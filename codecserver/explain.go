@@ -100,7 +100,7 @@ func (r reason) message(namespace string) string {
 	case unknownVersion:
 		return "This payload was sealed by a later version of signet. The codec server must be upgraded."
 	case keyDestroyed:
-		return "The key of this payload was destroyed. It can never be decoded again."
+		return "The key of this payload was destroyed, alone or because everything of its tenant was erased. It can never be decoded again."
 	case keyUnavailable:
 		return "Try again in a minute: the key of this payload is not available at the moment."
 	case tooLarge:

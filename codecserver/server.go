@@ -52,6 +52,9 @@ type Namespace struct {
 	Name string
 	// Scope is what is sealed into its payloads. Empty: the name.
 	Scope string
+	// TenantsUnder is what the names of tenants' keysets begin with, up to a slash; the rest is the tenant that the policy
+	// is asked about. Empty: "tenant/".
+	TenantsUnder string
 	// Codec of the namespace, for exactly that scope. Required.
 	Codec Codec
 	// Legacy says what other codecs' payloads Codec opens as well, during a migration. Nil: they pass as they are.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,8 @@ type Tenants struct {
 	// Under is what the names of tenants' keysets begin with, up to a slash: "tenant/". Nothing else is fetched beside
 	// [RingOptions.Keysets], whatever a payload names.
 	Under string
+	// AlsoUnder are other beginnings, for a process that serves several namespaces with tenants. Only with Under.
+	AlsoUnder []string
 	// Max is how many are held at the same time; 0 means 10,000. One more drops the one that was not used for longest.
 	Max int
 	// Idle is how long one is held without being used, give or take an eighth; 0 means one hour. Nothing is dropped while
@@ -46,14 +49,24 @@ const (
 
 func (t Tenants) check() error {
 	switch {
-	case t.Under == "" && t != Tenants{}:
+	case t.Under == "" && (len(t.AlsoUnder) > 0 || t.Max != 0 || t.Idle != 0):
 		return errors.New("key ring: Tenants.Under is empty: say what the names of tenants' keysets begin with, such as \"tenant/\"")
 	case t.Under != "" && (!strings.HasSuffix(t.Under, "/") || CheckName(t.Under+"x") != nil):
 		return fmt.Errorf("key ring: Tenants.Under is %q: use the beginning of a keyset's name up to a slash, such as \"tenant/\"", t.Under)
 	case t.Max < 0 || t.Idle < 0:
 		return errors.New("key ring: Tenants has a negative bound: use 0 for the default")
 	}
+	for _, under := range t.AlsoUnder {
+		if !strings.HasSuffix(under, "/") || CheckName(under+"x") != nil {
+			return fmt.Errorf("key ring: Tenants.AlsoUnder has %q: use the beginning of a keyset's name up to a slash, such as \"tenant/\"", under)
+		}
+	}
 	return nil
+}
+
+// holds reports whether a name is one of tenants' keysets.
+func (t Tenants) holds(name string) bool {
+	return CheckName(name) == nil && (strings.HasPrefix(name, t.Under) || slices.ContainsFunc(t.AlsoUnder, func(under string) bool { return strings.HasPrefix(name, under) }))
 }
 
 func (t Tenants) withDefaults() Tenants {
@@ -142,7 +155,7 @@ func (p *pool) touch(t *tenant) {
 
 // first waits for a keyset that is not held.
 func (p *pool) first(name string) (*member, error) {
-	if !strings.HasPrefix(name, p.o.Tenants.Under) || CheckName(name) != nil {
+	if !p.o.Tenants.holds(name) {
 		return nil, notHeld(name)
 	}
 	l, err := p.join(name)

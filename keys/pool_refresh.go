@@ -198,7 +198,7 @@ func (r *Ring) Preload(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		switch {
 		case r.members[name] != nil:
-		case r.pool == nil || !strings.HasPrefix(name, r.pool.o.Tenants.Under) || CheckName(name) != nil:
+		case r.pool == nil || !r.pool.o.Tenants.holds(name):
 			return notHeld(name)
 		default:
 			all = append(all, func(ctx context.Context) error { return r.pool.preload(ctx, name) })

@@ -203,6 +203,19 @@ func TestOnlyNamesUnderTheTenantsAreFetched(t *testing.T) {
 	})
 }
 
+func TestTenantsMayHaveSeveralBeginnings(t *testing.T) {
+	withTenants(t, 1, keys.RingOptions{Tenants: keys.Tenants{AlsoUnder: []string{"ns/a/tenants/"}}}, func(f *tenancy) {
+		for _, other := range []string{"ns/a/tenants/acme", "ns/b/tenants/acme"} {
+			keystest.NewKeyset(f, f.store, f.kek, other, keys.XAES256GCM)
+		}
+		f.wantUse(tenantName(0), "ns/a/tenants/acme")
+		f.wantUnavailable("ns/b/tenants/acme", "not held")
+		if err := f.ring.Preload(f.Context(), "ns/a/tenants/acme"); err != nil {
+			f.Error(err)
+		}
+	})
+}
+
 func TestAKeysetThatDoesNotExistIsKnownNotToForAMoment(t *testing.T) {
 	withTenants(t, 0, keys.RingOptions{}, func(f *tenancy) {
 		var calls int
@@ -528,6 +541,7 @@ func TestAClosedRingKeepsItsTenantsAndLoadsNoMore(t *testing.T) {
 func TestUnusableTenantsAreRefused(t *testing.T) {
 	for want, tenants := range map[string]keys.Tenants{
 		"Under is empty": {Max: 3}, "up to a slash": {Under: "tenant"}, "negative": {Under: "tenant/", Idle: -1},
+		"AlsoUnder has": {Under: "tenant/", AlsoUnder: []string{"x"}}, "Tenants.Under is empty": {AlsoUnder: []string{"x/"}},
 	} {
 		_, err := keys.NewRing(t.Context(), new(keystest.Store), keystest.NewKEK(t), keys.RingOptions{Keysets: []string{name}, Tenants: tenants})
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -68,7 +68,7 @@ func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *bu
 			return nil, err
 		}
 	}
-	if next.keys == nil || !reflect.DeepEqual(c.Keys, b.config.Keys) || !slices.Equal(c.keysets(), b.config.keysets()) || c.refresh != b.config.refresh {
+	if next.keys == nil || !reflect.DeepEqual(c.Keys, b.config.Keys) || !slices.Equal(c.keysets(), b.config.keysets()) || !slices.Equal(c.tenants(), b.config.tenants()) || c.refresh != b.config.refresh {
 		if next.keys, err = loadKeys(ctx, c, log); err != nil {
 			return nil, err
 		}
@@ -168,12 +168,27 @@ func (c *loaded) keysets() []string {
 	return names
 }
 
+// tenants are the beginnings of tenants' keysets, each once.
+func (c *loaded) tenants() []string {
+	var all []string
+	for _, n := range c.Namespaces {
+		if n.Tenants.Under != "" && !slices.Contains(all, n.Tenants.Under) {
+			all = append(all, n.Tenants.Under)
+		}
+	}
+	return all
+}
+
 func loadKeys(ctx context.Context, c *loaded, log *slog.Logger) (*heldKeys, error) {
 	store, err := c.Keys.Open(ctx, log)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
-	ring, err := keys.NewRing(ctx, store.Store, store.KEK, keys.RingOptions{Keysets: c.keysets(), RefreshInterval: c.refresh, Logger: log})
+	o := keys.RingOptions{Keysets: c.keysets(), RefreshInterval: c.refresh, Logger: log}
+	if under := c.tenants(); len(under) > 0 {
+		o.Tenants = keys.Tenants{Under: under[0], AlsoUnder: under[1:]}
+	}
+	ring, err := keys.NewRing(ctx, store.Store, store.KEK, o)
 	if err != nil {
 		store.Close()
 		return nil, fmt.Errorf("keys: %s: %w", store, err)
@@ -185,7 +200,10 @@ func (c *loaded) codecs(ring *keys.Ring) ([]codecserver.Namespace, error) {
 	var all []codecserver.Namespace
 	for i, n := range c.Namespaces {
 		o := converter.CodecOptions{Keyset: n.Keyset, AcceptKeysets: n.AcceptKeysets, Scope: n.Scope}
-		ns := codecserver.Namespace{Name: n.Name, Scope: n.Scope}
+		if n.Tenants.Under != "" {
+			o.Tenants = converter.Tenants{Under: n.Tenants.Under, OpenOnly: true}
+		}
+		ns := codecserver.Namespace{Name: n.Name, Scope: n.Scope, TenantsUnder: n.Tenants.Under}
 		if n.LegacyKeys {
 			legacy, err := legacykeys.New(ring, append([]string{n.Keyset}, n.AcceptKeysets...)...)
 			if err != nil {

@@ -152,10 +152,20 @@ type namespaceConfig struct {
 	Keyset string `yaml:"keyset"`
 	// AcceptKeysets are other keysets whose payloads open: of tenants, of former names.
 	AcceptKeysets []string `yaml:"acceptKeysets"`
+	// Tenants opens what tenants' keysets sealed, each loaded at its first use. Default: none.
+	Tenants tenantsConfig `yaml:"tenants"`
 	// LegacyKeys opens what other codecs sealed as well, with the keys that "signet keyset import" put into these keysets
 	// for it, for the time of a migration. Such payloads name no namespace: they count as those of the namespace that the
 	// request names in X-Namespace, as the Web UI and the CLI do. Default: they pass as they are.
 	LegacyKeys bool `yaml:"legacyKeys"`
+}
+
+// tenantsConfig says which keysets are tenants'. What is encoded here is sealed under the namespace's keyset all the same.
+type tenantsConfig struct {
+	// Under is what the names of tenants' keysets begin with, up to a slash, such as tenant/ or ns/payments/tenants/: the
+	// same as in the workers. The rest is the tenant, in the policy as well. Where their keysets have Transit keys of their
+	// own, keys.vault.ownKeysUnder says so, too.
+	Under string `yaml:"under"`
 }
 
 // corsConfig lists Web UIs by origin, exactly as browsers send it: https://temporal.example.com.

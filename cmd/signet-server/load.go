@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/signet-temporal/signet/codecserver"
@@ -179,6 +180,9 @@ func (c *loaded) checkNamespaces() error {
 			if err := keys.CheckName(name); err != nil {
 				return fmt.Errorf("namespaces[%d].acceptKeysets[%d]: %w", i, j, err)
 			}
+		}
+		if under := n.Tenants.Under; under != "" && (!strings.HasSuffix(under, "/") || keys.CheckName(under+"x") != nil) {
+			return fmt.Errorf("namespaces[%d].tenants.under: %q is not the beginning of keysets' names up to a slash: write it like tenant/", i, under)
 		}
 	}
 	return nil

@@ -73,9 +73,9 @@ issuers:
   - {issuer: https://a, jwksURL: https://a/keys, audiences: [x], idTokenAudiences: [y], algorithms: [ES256], groupsClaim: g, emailClaim: e, allowUnverifiedEmail: true,
      tokenTypes: [at+jwt], authorizedParties: [ui], maxAge: 15m}
 namespaces:
-  - {name: payments, scope: s, keyset: k/p, acceptKeysets: [tenant/acme]}
+  - {name: payments, scope: s, keyset: k/p, acceptKeysets: [tenant/acme], tenants: {under: t/}}
 keys:
-  vault: {address: "https://vault:8200", auth: {method: kubernetes, role: r}}
+  vault: {address: "https://vault:8200", ownKeysUnder: [t/], auth: {method: kubernetes, role: r}}
 refreshInterval: 30s
 cors: {origins: ["https://ui"], allowCredentials: true}
 mode: strict
@@ -98,7 +98,7 @@ stopDelay: 5s
 		t.Errorf("issuer %+v", i)
 	}
 	n := c.Namespaces[0]
-	if n.Scope != "s" || n.Keyset != "k/p" || n.AcceptKeysets[0] != "tenant/acme" || c.refresh != 30*time.Second || c.mode != codecserver.Strict ||
+	if n.Scope != "s" || n.Keyset != "k/p" || n.AcceptKeysets[0] != "tenant/acme" || n.Tenants.Under != "t/" || len(c.Keys.Vault.OwnKeysUnder) != 1 || c.refresh != 30*time.Second || c.mode != codecserver.Strict ||
 		!c.CORS.AllowCredentials || c.Contact != "Ask." || c.Limits.MaxBodyBytes != 1000 || c.Limits.MaxPayloads != 10 || c.Limits.MaxOpenedBytes != 2000 || c.Audit.File != "a.jsonl" {
 		t.Errorf("loaded %+v", c.config)
 	}
@@ -159,6 +159,7 @@ func TestAConfigurationThatIsIncompleteOrUnsafeNamesTheField(t *testing.T) {
 		"same scope":               {replace("- name: payments", "- name: payments\n  - {name: b, scope: payments}"), "namespaces[1].scope: "},
 		"bad keyset":               {replace("name: payments", "name: payments\n    keyset: /x"), "namespaces[0].keyset: "},
 		"bad accepted keyset":      {replace("name: payments", "name: payments\n    acceptKeysets: ['']"), "namespaces[0].acceptKeysets[0]: "},
+		"bad tenants":              {replace("name: payments", "name: payments\n    tenants: {under: tenant}"), "namespaces[0].tenants.under: \"tenant\" is not the beginning"},
 		"no keys":                  {replace("keys:\n  file: {dir: keys}\n", ""), "config.yaml: keys names no key store"},
 		"two key stores":           {replace("file: {dir: keys}", "file: {dir: keys}\n  vault: {address: 'https://v'}"), "config.yaml: keys names two"},
 		"denial without a name":    {replace(grants, "policy: {grants: [], deny: [{groups: [g]}]}"), "policy.deny[0].name: "},
