@@ -17,7 +17,7 @@ import (
 // who cannot read a key, and two at once bring in one.
 func TestAnImportKilledAtEveryRequestAndRunAgain(t *testing.T) {
 	s := start(t, time.Millisecond)
-	k := newKiller(t, s)
+	k := s.NewKiller(t)
 	store := s.Store(t, "", s.Roles.CustodianToken)
 	file := s.WriteFile(t, "old.key", "an old key of thirty-two letters")
 	args := func(name string) []string {
@@ -29,7 +29,7 @@ func TestAnImportKilledAtEveryRequestAndRunAgain(t *testing.T) {
 		if _, err := rotate.Create(t.Context(), store, store, name, rotate.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		killed = k.run(t, s.Roles.CustodianToken, points, args(name)...)
+		killed = k.Run(t, s.Roles.CustodianToken, points, args(name)...)
 		if again := execAt(t, s.Vault.Address, s.Roles.CustodianToken, args(name)...); again.Code != 0 {
 			t.Errorf("killed at point %d and run again: exit code %d: %s", points, again.Code, again.Stderr)
 		}

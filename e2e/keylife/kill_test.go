@@ -1,112 +1,16 @@
 package keylife_test
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
-	"os"
-	osexec "os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/rotate"
 	"github.com/signet-temporal/signet/keys/vaultstore"
 )
-
-// killer is a proxy in front of Vault that kills the process which speaks through it at one of its requests: at point
-// 2n before request n reaches Vault, at point 2n+1 when Vault has done it and before the process learns of that.
-type killer struct {
-	address string
-
-	mu     sync.Mutex
-	victim *os.Process
-	point  int
-	next   int
-	killed bool
-	paths  []string
-}
-
-func newKiller(t *testing.T, s *stack.Stack) *killer {
-	t.Helper()
-	target, err := url.Parse(s.Vault.Address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &killer{}
-	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/renew-self") { // made beside the command: now at this point, now at that, or not at all
-			forward.ServeHTTP(w, r)
-			return
-		}
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.paths = append(k.paths, r.Method+" "+r.URL.Path)
-		k.at()
-		answer := httptest.NewRecorder()
-		if !k.killed {
-			forward.ServeHTTP(answer, r)
-			k.at()
-		}
-		if k.killed {
-			panic(http.ErrAbortHandler) // nobody is there to read an answer
-		}
-		for name, values := range answer.Header() {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes())
-	}))
-	t.Cleanup(server.Close)
-	k.address = server.URL
-	return k
-}
-
-// at kills the process if its point is reached.
-func (k *killer) at() {
-	if k.next == k.point && k.victim != nil {
-		k.killed = true
-		_ = k.victim.Kill() // SIGKILL; it is waited for by whoever started it
-	}
-	k.next++
-}
-
-// run runs signet with a token and kills it at point; it reports whether the point was reached.
-func (k *killer) run(t *testing.T, token string, point int, args ...string) bool {
-	t.Helper()
-	cmd := osexec.Command(stack.Program(t, "signet"), args...)
-	cmd.Env = []string{"HOME=" + t.TempDir(), "VAULT_ADDR=" + k.address, "VAULT_TOKEN=" + token, "GORACE=atexit_sleep_ms=10"}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	k.mu.Lock() // no request is looked at before the process is known
-	k.point, k.next, k.killed, k.paths = point, 0, false, nil
-	err := cmd.Start()
-	k.victim = cmd.Process
-	k.mu.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = cmd.Wait()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var exit *osexec.ExitError
-	switch {
-	case k.killed && (!errors.As(err, &exit) || exit.String() != "signal: killed"):
-		t.Fatalf("signet %v was killed and ended with %v", args, err)
-	case !k.killed && err != nil:
-		t.Fatalf("signet %v: %v: %s", args, err, stderr.String())
-	}
-	return k.killed
-}
 
 // given is a keyset with a key in each state but destroyed; the destruction of the last is scheduled and due.
 type given struct{ pending, primary, retired, disabled, scheduled keys.ID }
@@ -185,7 +89,7 @@ func shape(k *keys.Keyset, store *vaultstore.Store) string {
 // before it and after it, and runs it again: the keyset is whole after the first and as it should be after the second.
 func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 	s := start(t, time.Millisecond)
-	k := newKiller(t, s)
+	k := s.NewKiller(t)
 	store := s.Store(t, "", s.Roles.CustodianToken)
 	key := func(id keys.ID) string { return "--key=" + id.String() }
 	destroyer := token(t, s, "destroyer")
@@ -250,10 +154,10 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 				return strings.ReplaceAll(shape(after, store), fmt.Sprintf("v%d ", latest), "newest "), after
 			}
 			name, args, _ := begin()
-			if k.run(t, token, -1, args...) {
+			if k.Run(t, token, -1, args...) {
 				t.Fatal("killed at no point")
 			}
-			requests := slices.Clone(k.paths)
+			requests := k.Requests()
 			want, _ := look(name)
 			if tc.command == "rewrap" && strings.Contains(want, "by v") {
 				t.Fatalf("rewrap left %s", want)
@@ -265,7 +169,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 				}
 				points++
 				name, args, before := begin()
-				if !k.run(t, token, point, args...) {
+				if !k.Run(t, token, point, args...) {
 					t.Errorf("point %d was not reached", point)
 					continue
 				}
@@ -308,7 +212,7 @@ func TestKilledAtEveryRequestAndRunAgain(t *testing.T) {
 // TestARestoreKilledAtEveryRequestAndRunAgain kills the restoring of two lost keysets at every request.
 func TestARestoreKilledAtEveryRequestAndRunAgain(t *testing.T) {
 	s := start(t, time.Millisecond)
-	k := newKiller(t, s)
+	k := s.NewKiller(t)
 	s.CreateKeyset(t, "ns/orders")
 	file := t.TempDir() + "/backup.json"
 	signet(t, s, "keyset", "backup", "--file="+file)
@@ -320,7 +224,7 @@ func TestARestoreKilledAtEveryRequestAndRunAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		killed = k.run(t, s.Roles.CustodianToken, points, "keyset", "restore", "--file="+file)
+		killed = k.Run(t, s.Roles.CustodianToken, points, "keyset", "restore", "--file="+file)
 		if out := signet(t, s, "keyset", "restore", "--file="+file); !strings.Contains(out, "ns/orders: ") || !strings.Contains(out, keyset+": ") {
 			t.Errorf("killed at point %d and run again: %s", points, out)
 		}

@@ -75,12 +75,12 @@ func TestSetupPreparesVaultOnceAndCompletesWhatIsThere(t *testing.T) {
 // again.
 func TestSetupKilledAtEveryRequestAndRunAgain(t *testing.T) {
 	s := start(t, time.Millisecond)
-	k := newKiller(t, s)
+	k := s.NewKiller(t)
 	points := 0
 	for killed := true; killed; points++ {
 		mount := fmt.Sprintf("team%d", points)
 		args := []string{"vault", "setup", "--kv-mount=" + mount + "/kv", "--transit-mount=" + mount + "/transit"}
-		killed = k.run(t, s.Vault.Token, points, args...)
+		killed = k.Run(t, s.Vault.Token, points, args...)
 		if again := execAt(t, s.Vault.Address, s.Vault.Token, args...); again.Code != 0 {
 			t.Fatalf("killed at point %d and run again: %s", points, again.Stderr)
 		}

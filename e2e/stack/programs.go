@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,7 +102,22 @@ func (s *Stack) Signet(t *testing.T, args ...string) string {
 // SignetRun is [Stack.Signet] for what is expected to fail, too.
 func (s *Stack) SignetRun(t *testing.T, args ...string) Run {
 	t.Helper()
-	return Exec(t, []string{"VAULT_ADDR=" + s.Vault.Address, "VAULT_TOKEN=" + s.Roles.CustodianToken}, Program(t, "signet"), args...)
+	return s.SignetAs(t, s.Roles.CustodianToken, args...)
+}
+
+// SignetAs runs the CLI with another token. The race detector's own second of sleep at the end of a process is left out.
+func (s *Stack) SignetAs(t *testing.T, token string, args ...string) Run {
+	t.Helper()
+	return Exec(t, s.SignetEnv(s.Vault.Address, token), Program(t, "signet"), args...)
+}
+
+// SignetEnv is the environment in which the CLI finds the keysets of the stack, over an address of its Vault.
+func (s *Stack) SignetEnv(address, token string) []string {
+	env := []string{"VAULT_ADDR=" + address, "VAULT_TOKEN=" + token, "GORACE=atexit_sleep_ms=10"}
+	if len(s.Options.OwnKeysUnder) > 0 {
+		env = append(env, "SIGNET_OWN_KEYS_UNDER="+strings.Join(s.Options.OwnKeysUnder, ","))
+	}
+	return env
 }
 
 // CreateKeyset creates a keyset with the CLI and returns the id of its primary key, eight hex digits.

@@ -49,6 +49,8 @@ type ServerOptions struct {
 	LegacyKeys bool
 	// More lines of the configuration, such as machines.
 	More string
+	// TenantsUnder is what the names of tenants' keysets begin with, in every namespace.
+	TenantsUnder string
 }
 
 // Grant is one rule of the policy, as the file spells it.
@@ -132,10 +134,10 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	fmt.Fprintf(&b, "issuers:\n  - issuer: %q\n    audiences: [%q]\n    idTokenAudiences: [%q]\n", s.OIDC.Issuer, Audience, UIClient)
 	b.WriteString("namespaces:\n")
 	for _, name := range o.Namespaces {
-		fmt.Fprintf(&b, "  - {name: %q, legacyKeys: %t}\n", name, o.LegacyKeys)
+		fmt.Fprintf(&b, "  - {name: %q, legacyKeys: %t, tenants: {under: %q}}\n", name, o.LegacyKeys, o.TenantsUnder)
 	}
-	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
-		s.Vault.Address, s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
+	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n    ownKeysUnder: %s\n    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
+		s.Vault.Address, asJSON(t, append([]string{}, s.Options.OwnKeysUnder...)), s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
 	fmt.Fprintf(&b, "cors:\n  origins: %s\n  allowCredentials: %t\n", asJSON(t, append([]string{}, o.Origins...)), o.AllowCredentials)
 	fmt.Fprintf(&b, "policy: {file: %q}\naudit: {file: %q, maxFileBytes: %d}\n", policy, c.audit, o.MaxFileBytes)
 	if o.PayloadBurst != 0 {

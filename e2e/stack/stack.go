@@ -24,6 +24,8 @@ type Options struct {
 	Namespaces []string
 	// Keysets are created beside those of the namespaces.
 	Keysets []string
+	// OwnKeysUnder is what the names of keysets begin with that have a Transit key of their own.
+	OwnKeysUnder []string
 	// PropagationDelay of every keyset; 0 means signet's default of five minutes.
 	PropagationDelay time.Duration
 	// KeepVault starts a Vault that keeps its data, so that it can be stopped, restarted, sealed and unsealed.

@@ -42,8 +42,8 @@ func (s *Stack) prepareVault(t *testing.T) {
 	s.VaultWrite(t, "sys/mounts/transit", map[string]any{"type": "transit"})
 	s.VaultWrite(t, "transit/keys/signet", map[string]any{"derived": true})
 	for name, text := range map[string]func() (string, error){
-		"signet-worker":    vaultstore.Options{}.WorkerPolicy,
-		"signet-custodian": vaultstore.Options{}.CustodianPolicy,
+		"signet-worker":    vaultstore.Options{OwnKeysUnder: s.Options.OwnKeysUnder}.WorkerPolicy,
+		"signet-custodian": vaultstore.Options{OwnKeysUnder: s.Options.OwnKeysUnder}.CustodianPolicy,
 	} {
 		policy, err := text()
 		if err != nil {
@@ -117,7 +117,7 @@ func (s *Stack) Store(t *testing.T, address, token string) *vaultstore.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(session.Close)
-	store, err := vaultstore.New(client, vaultstore.Options{Session: session})
+	store, err := vaultstore.New(client, vaultstore.Options{Session: session, OwnKeysUnder: s.Options.OwnKeysUnder})
 	if err != nil {
 		t.Fatal(err)
 	}
