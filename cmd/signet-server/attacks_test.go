@@ -53,7 +53,8 @@ func TestAttacks(t *testing.T) {
 
 func (x attack) try(t *testing.T, a *arena) {
 	before, logged := len(a.audit()), len(a.log.String())
-	a.issued = nil
+	defer func(outer *testing.T) { a.t = outer }(a.t)
+	a.t, a.issued = t, nil
 	answers := x.send(a)
 	var said []string
 	for _, got := range answers {
