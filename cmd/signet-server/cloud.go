@@ -21,6 +21,8 @@ type temporalCloudConfig struct {
 	// AccountClaim is a claim of the tokens that holds the id of the user's account. Temporal documents none: look at a
 	// token of your own first.
 	AccountClaim string `yaml:"accountClaim"`
+	// RequireSAML refuses whoever logged in otherwise, with an account at Google or Microsoft, or a password. Default: false.
+	RequireSAML bool `yaml:"requireSAML"`
 	// Users are looked up by their e-mail address.
 	Users cloudUsersConfig `yaml:"users"`
 }
@@ -66,7 +68,7 @@ func (c *loaded) asTemporalCloud(in *issuerConfig) error {
 	// Nothing in its access tokens confirms the address, which Temporal Cloud takes from the login that an account's
 	// administrator has invited. One that a token calls unverified does not count.
 	in.EmailClaim, in.AllowUnverifiedEmail = temporalcloud.EmailClaim, true
-	o := temporalcloud.Options{Accounts: cloud.Accounts, Claim: cloud.AccountClaim}
+	o := temporalcloud.Options{Accounts: cloud.Accounts, Claim: cloud.AccountClaim, RequireSAML: cloud.RequireSAML}
 	if cloud.Users != (cloudUsersConfig{}) {
 		users, err := cloud.Users.open(cloud.Accounts)
 		if err != nil {

@@ -39,6 +39,9 @@ type Options struct {
 	Claim string
 	// Users of the account: who is not among them is nobody. There is one account then.
 	Users Users
+	// RequireSAML refuses whoever has not logged in by the SAML of one of Accounts: with an account at Google or Microsoft,
+	// say, or with a password.
+	RequireSAML bool
 }
 
 // Accounts decides whether a user of Temporal Cloud counts. It is safe for concurrent use.
@@ -118,16 +121,19 @@ func (a *Accounts) Admit(ctx context.Context, c *principal.Caller) (*principal.C
 	return &admitted, nil
 }
 
-// checkLogin refuses who logged in by the SAML of another account, whose administrator writes what addresses they like
-// into it. Each account's connection is called <account>-saml, and stands in the subject.
+// checkLogin refuses who logged in by the company login of another account, whose administrator writes what addresses they
+// like into it. A subject is "<kind>|<id>", and of company logins "<kind>|<connection>|<id>"; each account's connection is
+// called <account>-saml.
 func (a *Accounts) checkLogin(subject string) error {
-	connection, isSAML := strings.CutPrefix(subject, "samlp|")
-	if !isSAML {
+	parts := strings.SplitN(subject, "|", 3)
+	if len(parts) < 3 && parts[0] != "samlp" {
+		if a.o.RequireSAML {
+			return unknown("the user did not log in by the SAML of an account")
+		}
 		return nil
 	}
-	connection, _, _ = strings.Cut(connection, "|")
-	if !slices.ContainsFunc(a.o.Accounts, func(id string) bool { return connection == id+"-saml" }) {
-		return unknown(fmt.Sprintf("the user logged in by %.100q, which is the SAML of none of accounts", connection))
+	if !slices.ContainsFunc(a.o.Accounts, func(id string) bool { return len(parts) == 3 && parts[0] == "samlp" && parts[1] == id+"-saml" }) {
+		return unknown(fmt.Sprintf("the user logged in by %.100q, which is the SAML of none of accounts", strings.Join(parts[:len(parts)-1], "|")))
 	}
 	return nil
 }

@@ -51,6 +51,10 @@ func TestAUserCountsWhoIsProvedToBelongToAnAccount(t *testing.T) {
 		"a user, and another account's claim":     {Options{Accounts: []string{"a2b3c"}, Claim: "org", Users: known}, caller(nil), "unknown-account"},
 		"by the account's SAML":                   {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Subject = "samlp|a2b3c-saml|ann@example.com" }), ""},
 		"by another account's SAML":               {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Subject = "samlp|evil-saml|ann@example.com" }), "unknown-account"},
+		"by another kind of login of a company":   {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Subject = "oidc|a2b3c-saml|ann@example.com" }), "unknown-account"},
+		"by a SAML without a user":                {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Subject = "samlp|a2b3c-saml" }), "unknown-account"},
+		"by SAML, which is required":              {Options{Accounts: []string{"a2b3c"}, Users: known, RequireSAML: true}, caller(func(c *principal.Caller) { c.Subject = "samlp|a2b3c-saml|a|b" }), ""},
+		"by Google, where SAML is required":       {Options{Accounts: []string{"a2b3c"}, Users: known, RequireSAML: true}, caller(nil), "unknown-account"},
 		"by a SAML whose name begins in that way": {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Subject = "samlp|a2b3c-saml-evil|ann@example.com" }), "unknown-account"},
 	} {
 		a, err := New(c.options)
