@@ -93,7 +93,7 @@ type backedUp struct {
 type backedKeyset struct {
 	Name string `json:"name" help:"its name"`
 	Keys int    `json:"keys" help:"number of its keys that are not destroyed"`
-	Does string `json:"does" help:"what was done, or would be: written; restored, there already, or not restored because it was shredded"`
+	Does string `json:"does" help:"what was done, or would be: written; restored, brought forward, there already, or not restored because it was shredded"`
 }
 
 func describeBacked(k *keys.Keyset, does string) backedKeyset {

@@ -11,18 +11,23 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/rotate"
 )
 
 type restoreCmd struct {
 	Names []string `arg:"" optional:"" name:"name" help:"Names of keysets in the backup; all of them if none is given."`
 	File  string   `required:"" placeholder:"FILE" help:"File that \"signet keyset backup\" wrote."`
+
+	Forward bool `help:"Also bring keysets forward that are there in an earlier state, in a Vault that was itself restored from an older snapshot."`
 	planFlag
 }
 
 // Help is the long help of the command.
 func (restoreCmd) Help() string {
-	return `Keysets that are missing are created as they were. What is there is never overwritten: if it differs from the backup, nothing at all is
-restored. One that was shredded since is not restored and, unless it is named, holds up no other. Try "signet keyset verify --file FILE" first: it says whether the Transit key still opens the keys.
+	return `Keysets that are missing are created as they were. What is there is not overwritten: if it differs from the backup, nothing at all is
+restored. With --forward a keyset that is there becomes the one of the backup if each of its keys stands in the backup, in the
+same or a later state: nothing that was disabled, destroyed or marked as compromised comes back, and no key is lost. One that was
+shredded since is not restored and, unless it is named, holds up no other. Try "signet keyset verify --file FILE" first: it says whether the Transit key still opens the keys.
 
 ` + jsonHelp[backedUp]()
 }
@@ -42,7 +47,7 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	}
 	result := backedUp{File: c.File, Planned: c.Plan, Keysets: []backedKeyset{}}
 	err = at.withStore(a, parsed, !c.Plan, func(ctx context.Context, s *keyconfig.Opened) error {
-		var absent []*keys.Keyset
+		var absent, earlier []*keys.Keyset
 		for _, name := range names {
 			k, _, err := b.fetch(ctx, name)
 			if err != nil {
@@ -59,21 +64,22 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 				result.Keysets = append(result.Keysets, backedKeyset{Name: name, Does: "not restored, it was shredded"})
 			case !there.Shredded.IsZero():
 				return codedf(exitRefused, "keyset %q was shredded on %s, so nothing was restored: its keys open nothing any more; restore others by name", name, there.Shredded.UTC().Format(time.DateOnly))
-			case !equal(there, k):
-				return codedf(exitRefused, "keyset %q is there and differs from the backup, so nothing was restored: restore others by name, or look at it with \"signet keyset status %s\"", name, name)
-			default:
+			case equal(there, k):
 				result.Keysets = append(result.Keysets, describeBacked(k, "there already"))
+			case !c.Forward:
+				return codedf(exitRefused, "keyset %q is there and differs from the backup, so nothing was restored: restore others by name, look at it with \"signet keyset status %s\", or take --forward if Vault was restored from an older snapshot", name, name)
+			default:
+				if _, err := rotate.PlanForward(there, k); err != nil {
+					return err
+				}
+				earlier = append(earlier, k)
+				result.Keysets = append(result.Keysets, describeBacked(k, "brought forward"))
 			}
 		}
 		if c.Plan {
 			return nil
 		}
-		for _, k := range absent {
-			if _, err := s.Store.Replace(ctx, k, ""); err != nil {
-				return fmt.Errorf("restoring stopped, run it again: %w", err)
-			}
-		}
-		return nil
+		return put(ctx, s, absent, earlier)
 	})
 	if err != nil {
 		return err
@@ -86,6 +92,21 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			fmt.Fprintf(w, "%s: %s, %s.\n", k.Name, k.Does, count(k.Keys, "key", "keys"))
 		}
 	})
+}
+
+// put creates keysets, and brings others forward.
+func put(ctx context.Context, s *keyconfig.Opened, absent, earlier []*keys.Keyset) error {
+	for _, k := range absent {
+		if _, err := s.Store.Replace(ctx, k, ""); err != nil {
+			return fmt.Errorf("restoring stopped, run it again: %w", err)
+		}
+	}
+	for _, k := range earlier {
+		if _, err := rotate.Change(ctx, s.Store, k.Name, func(there *keys.Keyset) (*keys.Keyset, error) { return rotate.PlanForward(there, k) }); err != nil {
+			return fmt.Errorf("restoring stopped, run it again: %w", err)
+		}
+	}
+	return nil
 }
 
 func equal(a, b *keys.Keyset) bool {
