@@ -47,7 +47,7 @@ func TestTheShredderShredsAndNothingMore(t *testing.T) {
 // beyondTheShredder tries with the shredder's token what is not its work.
 func beyondTheShredder(t *testing.T, s *stack.Stack, held, tenant string) {
 	t.Helper()
-	c, own := client(t, s, held), ownTransit+tenant
+	c, own := vaultAs(t, s, held), ownTransit+tenant
 	anything := map[string]any{"plaintext": "YQ==", "context": "YQ==", "ciphertext": "vault:v1:AAAA", "versions": []int{1}, "data": map[string]any{}}
 	denied := func(what string, err error) {
 		t.Helper()
@@ -107,7 +107,7 @@ func TestTheCustodianMakesTransitKeysOfTenantsAndSetsNothingOfThem(t *testing.T)
 			t.Errorf("the Transit key is %v", key)
 		}
 		whole(t, s, test.tenant)
-		c := client(t, s, held)
+		c := vaultAs(t, s, held)
 		for path, body := range map[string]map[string]any{
 			"transit/keys/" + own + "/config": {"deletion_allowed": true}, "transit/keys/" + own + "/trim": {"min_available_version": 1},
 			"transit/keys/" + own + "x": {"exportable": true}, "transit/decrypt/" + own: {"ciphertext": "vault:v1:AAAA", "context": "YQ=="},

@@ -41,7 +41,10 @@ func token(t *testing.T, s *stack.Stack, role string, keysets ...string) string 
 	return answer.Auth.ClientToken
 }
 
-func client(t *testing.T, s *stack.Stack, token string) *api.Client {
+// vault speaks to Vault as its operator does.
+func vault(t *testing.T, s *stack.Stack) *api.Client { return vaultAs(t, s, s.Vault.Token) }
+
+func vaultAs(t *testing.T, s *stack.Stack, token string) *api.Client {
 	t.Helper()
 	c, err := vaultstore.NewClient(vaultstore.ClientOptions{Address: s.Vault.Address})
 	if err != nil {
