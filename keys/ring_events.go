@@ -69,6 +69,20 @@ func (m *member) announce(ctx context.Context, old, next *snapshot) {
 	}
 }
 
+// announceIdle logs that a keyset is, or is to be, shredded, and that it is not to be any more.
+func (m *member) announceIdle(ctx context.Context, old, next *snapshot) {
+	switch {
+	case !next.shredded.IsZero() && old.shredded.IsZero():
+		m.o.Logger.WarnContext(ctx, "keyset was shredded: nothing of it seals or opens any more", "keyset", m.name, "shredded", next.shredded.UTC())
+	case !next.shredAfter.IsZero() && !next.shredAfter.Equal(old.shredAfter):
+		m.o.Logger.WarnContext(ctx, "keyset is to be shredded: it neither seals nor opens until that is called off", "keyset", m.name, "shredAfter", next.shredAfter.UTC())
+	case next.shredAfter.IsZero() && next.shredded.IsZero() && !old.shredAfter.IsZero():
+		m.o.Logger.InfoContext(ctx, "keyset is not to be shredded any more: it seals and opens again", "keyset", m.name)
+	case next.shredded.IsZero() && !old.shredded.IsZero():
+		m.o.Logger.WarnContext(ctx, "a shredded keyset came back: was the key store rolled back?", "keyset", m.name)
+	}
+}
+
 // complaints are the keys whose want has been logged, for one version of the keyset's document. Made-up ids must not
 // fill log or memory.
 type complaints struct {

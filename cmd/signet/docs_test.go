@@ -24,7 +24,7 @@ func TestCommandsInTheDocumentationExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range regexp.MustCompile(`(?m)^\s*(?:\$ )?signet ((?:keyset|vault|payload|census|schedules|search-token|vet|history|login|logout|version)\b.*)$`).FindAllStringSubmatch(string(text), -1) {
+		for _, line := range regexp.MustCompile(`(?m)^\s*(?:\$ )?signet ((?:keyset|vault|shred|payload|census|schedules|search-token|vet|history|login|logout|version)\b.*)$`).FindAllStringSubmatch(string(text), -1) {
 			shown++
 			command, _, _ := strings.Cut(line[1], "#")
 			command, _, _ = strings.Cut(command, "|") // what it is piped to is not signet's

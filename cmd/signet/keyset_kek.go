@@ -43,8 +43,11 @@ func (k *keysetInfo) own(ctx context.Context, doc *keys.Keyset, kek rotate.Versi
 
 // describeKEK compares the versions of kek with those in use. all says that these are all keysets that there are.
 func describeKEK(ctx context.Context, kek rotate.VersionedKEK, keysets []keysetInfo, all bool) *kekInfo {
-	latest, oldest, err := kek.Versions(ctx)
 	sharing := slices.DeleteFunc(slices.Clone(keysets), func(k keysetInfo) bool { return k.TransitKey != "" || !k.Shredded.IsZero() })
+	if len(sharing) == 0 {
+		return nil
+	}
+	latest, oldest, err := kek.Versions(ctx)
 	return compareKEK(latest, oldest, err, sharing, all)
 }
 

@@ -198,7 +198,7 @@ func (k keysetInfo) table(w io.Writer, now time.Time) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "  KEY\tSTATE\tSINCE\tCREATED\tDOES")
 	for _, key := range k.Keys {
-		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", key.ID, key.state(), ago(key.since(), now), ago(key.Created, now), key.does(k.Type, now))
+		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", key.ID, key.state(), ago(key.since(), now), ago(key.Created, now), k.says(key, now))
 	}
 	tw.Flush()
 	if len(k.Keys) == 0 {
@@ -241,6 +241,14 @@ func (k keyInfo) state() string {
 		return string(k.State) + ", compromised"
 	}
 	return string(k.State)
+}
+
+// says is what a key does: nothing in a keyset that is to be shredded.
+func (k keysetInfo) says(key keyInfo, now time.Time) string {
+	if k.Next == nil {
+		return "nothing"
+	}
+	return key.does(k.Type, now)
 }
 
 func (k keyInfo) does(t keys.Type, now time.Time) string {

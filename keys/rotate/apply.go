@@ -143,7 +143,7 @@ func pause(ctx context.Context, attempt int) error {
 // key's id. The error matches [keys.ErrConflict] when there is such a keyset already.
 func Create(ctx context.Context, store Store, kek keys.Wrapper, name string, o Options) (keys.ID, error) {
 	if err := Prepare(ctx, store, kek, name, &o); err != nil {
-		return 0, fmt.Errorf("creating keyset %q: %w", name, err)
+		return 0, err
 	}
 	k, err := PlanNew(name, o, Generated(ctx, kek), time.Now())
 	if err != nil {
@@ -177,11 +177,14 @@ func Prepare(ctx context.Context, store Store, kek keys.Wrapper, name string, o 
 	case err == nil && there.Idle():
 		return RefuseIdle(there)
 	case err == nil:
-		return fmt.Errorf("it exists already: add a key to it with \"signet keyset rotate %s\": %w", name, keys.ErrConflict)
+		return fmt.Errorf("creating keyset %q: it exists already: add a key to it with \"signet keyset rotate %[1]s\": %[2]w", name, keys.ErrConflict)
 	case !errors.Is(err, keys.ErrNotFound):
-		return err
+		return fmt.Errorf("creating keyset %q: %w", name, err)
 	}
-	return kek.(OwnKEKs).PrepareKEK(ctx, name)
+	if err := kek.(OwnKEKs).PrepareKEK(ctx, name); err != nil {
+		return fmt.Errorf("creating keyset %q: %w", name, err)
+	}
+	return nil
 }
 
 // Add puts a new pending key into the keyset called name and returns its id. In a keyset without any key it is primary
