@@ -33,6 +33,7 @@ import (
 	sdk "go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/machine"
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/keys"
@@ -58,7 +59,29 @@ type arena struct {
 	authority, ours *certifier // of programs, and of the server
 	jobToken        string
 	codecs          map[string]*converter.Codec
-	issued          []string // tokens that were sent
+	issued          []string     // tokens that were sent
+	handled         atomic.Int64 // payloads that were opened or sealed
+}
+
+// counting counts what a codec hands out.
+type counting struct {
+	codecserver.Codec
+	handled *atomic.Int64
+}
+
+func (c counting) Open(p *commonpb.Payload) (*commonpb.Payload, error) {
+	return c.count(c.Codec.Open(p))
+}
+
+func (c counting) Seal(p *commonpb.Payload) (*commonpb.Payload, error) {
+	return c.count(c.Codec.Seal(p))
+}
+
+func (c counting) count(out *commonpb.Payload, err error) (*commonpb.Payload, error) {
+	if err == nil {
+		c.handled.Add(1)
+	}
+	return out, err
 }
 
 type syncBuffer struct {
@@ -126,6 +149,16 @@ func (a *arena) serve(file string, c *loaded, records io.Writer) {
 	log := slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b, err := build(a.t.Context(), c, records, log)
 	if err != nil {
+		a.t.Fatal(err)
+	}
+	config, err := b.handlerConfig(log)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for i := range config.Namespaces {
+		config.Namespaces[i].Codec = counting{config.Namespaces[i].Codec, &a.handled}
+	}
+	if b.handler, err = codecserver.New(config); err != nil {
 		a.t.Fatal(err)
 	}
 	listener, err := net.Listen("tcp", c.Listen)

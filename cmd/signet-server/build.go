@@ -100,12 +100,20 @@ func sameIssuers(a, b []verify.Issuer) bool {
 }
 
 func (b *built) wire(log *slog.Logger) (http.Handler, error) {
-	c := b.config
-	namespaces, err := c.codecs(b.keys.Ring)
+	c, err := b.handlerConfig(log)
 	if err != nil {
 		return nil, err
 	}
-	return codecserver.New(codecserver.Config{
+	return codecserver.New(c)
+}
+
+func (b *built) handlerConfig(log *slog.Logger) (codecserver.Config, error) {
+	c := b.config
+	namespaces, err := c.codecs(b.keys.Ring)
+	if err != nil {
+		return codecserver.Config{}, err
+	}
+	return codecserver.Config{
 		Namespaces:    namespaces,
 		Authenticator: b.traces.authenticator(callers{members{b.verifier, c.cloud}, c.machines}),
 		Policy:        c.rules,
@@ -115,7 +123,7 @@ func (b *built) wire(log *slog.Logger) (http.Handler, error) {
 		Contact:       c.Contact,
 		Limits:        c.Limits.limits(),
 		Logger:        log,
-	})
+	}, nil
 }
 
 func (l limitsConfig) limits() codecserver.Limits {
