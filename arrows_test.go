@@ -47,6 +47,7 @@ func TestImportArrows(t *testing.T) {
 
 		"keys/census":                append(append([]string{module + "/converter", module + "/codecserver"}, vault...), sdk...),
 		"internal/codecclient":       append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, append(vault, sdk...)...),
+		"internal/codeclogin":        append([]string{module + "/keys", module + "/converter", module + "/codecserver", module + "/principal", "go.temporal.io/"}, vault...),
 		"internal/rawjson":           {"go.temporal.io/", "github.com/", "google.golang.org/"},
 		"labels":                     {"go.temporal.io/", "github.com/"},
 		"labels/mask":                append([]string{module + "/keys", module + "/converter", module + "/codecserver"}, append(vault, sdk...)...),

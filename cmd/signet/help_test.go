@@ -60,7 +60,7 @@ func TestEverythingHasHelpThatIsASentence(t *testing.T) {
 
 func TestEveryFlagHasAnEnvironmentVariableUnlessItIsADecisionOfTheMoment(t *testing.T) {
 	ofTheMoment := []string{"help", "plan", "key", "force", "forward", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "allow-open-workflows", "workflows-beginning-with", "role", "file", "run-as-workflow",
-		"insecure-cleartext-keys", "kek-transit", "kek-file", "as", "aes-key-id", "aes-encoding", "encoding", "key-id", "associated-data", "legacy-keys", "census", "skip-census", "attribute", "tenant", "query", "run-id", "codec-header"}
+		"insecure-cleartext-keys", "kek-transit", "kek-file", "as", "aes-key-id", "aes-encoding", "encoding", "key-id", "associated-data", "legacy-keys", "census", "skip-census", "attribute", "tenant", "query", "run-id", "codec-header", "again"}
 	seen := map[string]string{}
 	visit(model(t).Node, func(n *kong.Node) {
 		for _, flag := range n.Flags {
@@ -125,7 +125,7 @@ func TestEveryJSONMemberIsDescribed(t *testing.T) {
 	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[created](), reflect.TypeFor[changes](), reflect.TypeFor[policy](), reflect.TypeFor[listing](), reflect.TypeFor[status](),
-		reflect.TypeFor[verified](), reflect.TypeFor[backedUp](), reflect.TypeFor[importing](), reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[resealed](), reflect.TypeFor[versionInfo](), reflect.TypeFor[askedChange](), reflect.TypeFor[compromised](), reflect.TypeFor[searchTokens](), reflect.TypeFor[vetted](), reflect.TypeFor[exported](),
+		reflect.TypeFor[verified](), reflect.TypeFor[backedUp](), reflect.TypeFor[importing](), reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[resealed](), reflect.TypeFor[versionInfo](), reflect.TypeFor[askedChange](), reflect.TypeFor[compromised](), reflect.TypeFor[searchTokens](), reflect.TypeFor[vetted](), reflect.TypeFor[exported](), reflect.TypeFor[loggedIn](), reflect.TypeFor[loggedOut](),
 	} {
 		check(typ)
 	}
@@ -171,7 +171,7 @@ func TestEveryVaultFlagReachesTheConfiguration(t *testing.T) {
 	visit(parser.Model.Node, func(n *kong.Node) {
 		for _, flag := range n.Flags {
 			switch {
-			case flag.Group != nil && (flag.Group.Key == "temporal" || flag.Group.Key == "codec"): // of other commands
+			case flag.Group != nil && (flag.Group.Key == "temporal" || flag.Group.Key == "codec" || flag.Group.Key == "login"): // of other commands
 			case flag.IsBool() && flag.Group != nil:
 				args = append(args, "--"+flag.Name)
 			case flag.Group != nil:

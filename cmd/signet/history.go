@@ -14,9 +14,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"go.temporal.io/sdk/contrib/envconfig"
-
 	"github.com/signet-temporal/signet/internal/codecclient"
+	"github.com/signet-temporal/signet/internal/codeclogin"
 )
 
 type historyCmd struct {
@@ -26,29 +25,23 @@ type historyCmd struct {
 
 // codecFlags say where the codec server is, in the words of the temporal CLI.
 type codecFlags struct {
-	CodecEndpoint string            `group:"codec" env:"TEMPORAL_CODEC_ENDPOINT" placeholder:"URL" help:"Address of the codec server; {namespace} in it is replaced."`
-	CodecAuth     string            `group:"codec" env:"TEMPORAL_CODEC_AUTH" placeholder:"VALUE" help:"Authorization header for it, such as \"$(signet login …)\"."`
-	CodecHeader   map[string]string `group:"codec" mapsep:"none" placeholder:"KEY=VALUE" help:"Another header for it; may be given several times."`
-	CodecCAPath   string            `group:"codec" name:"codec-ca-path" env:"SIGNET_CODEC_CA" placeholder:"FILE" help:"PEM file with the authority of its certificate."`
-	Batch         int               `group:"codec" default:"100" env:"SIGNET_HISTORY_BATCH" help:"Payloads in a request, at most."`
-	Parallel      int               `group:"codec" default:"4" env:"SIGNET_HISTORY_PARALLEL" help:"Requests that are under way at a time, at most."`
+	codecPlace
+	CodecAuth   string            `group:"codec" env:"TEMPORAL_CODEC_AUTH" placeholder:"VALUE" help:"Authorization header for it, instead of the login of signet login."`
+	CodecHeader map[string]string `group:"codec" mapsep:"none" placeholder:"KEY=VALUE" help:"Another header for it; may be given several times."`
+	CodecCAPath string            `group:"codec" name:"codec-ca-path" env:"SIGNET_CODEC_CA" placeholder:"FILE" help:"PEM file with the authority of its certificate."`
+	Batch       int               `group:"codec" default:"100" env:"SIGNET_HISTORY_BATCH" help:"Payloads in a request, at most."`
+	Parallel    int               `group:"codec" default:"4" env:"SIGNET_HISTORY_PARALLEL" help:"Requests that are under way at a time, at most."`
 }
 
 // of is the client for a namespace. What is not set by flag or variable comes from the profile of the temporal CLI.
 func (f codecFlags) of(t temporalFlags, namespace string) (*codecclient.Client, error) {
-	p, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{ConfigFilePath: t.TemporalConfig, ConfigFileProfile: t.Profile})
+	endpoint, auth, err := f.find(t.temporalProfile)
 	if err != nil {
-		return nil, codedf(exitUsage, "configuration of Temporal: %s", err)
+		return nil, err
 	}
-	o := codecclient.Options{Endpoint: f.CodecEndpoint, Authorization: f.CodecAuth, Namespace: namespace, Batch: f.Batch, Parallel: f.Parallel, Header: http.Header{}}
-	if p.Codec != nil {
-		o.Endpoint, o.Authorization = cmp.Or(o.Endpoint, p.Codec.Endpoint), cmp.Or(o.Authorization, p.Codec.Auth)
-	}
+	o := codecclient.Options{Endpoint: endpoint, Authorization: cmp.Or(f.CodecAuth, auth), Namespace: namespace, Batch: f.Batch, Parallel: f.Parallel, Header: http.Header{}}
 	for name, value := range f.CodecHeader {
 		o.Header.Set(name, value)
-	}
-	if o.Endpoint == "" {
-		return nil, codedf(exitUsage, "no codec server was named: give --codec-endpoint, or set TEMPORAL_CODEC_ENDPOINT")
 	}
 	if f.Batch <= 0 || f.Parallel <= 0 {
 		return nil, codedf(exitUsage, "--batch and --parallel must be more than 0: leave them away for their defaults")
@@ -58,11 +51,33 @@ func (f codecFlags) of(t temporalFlags, namespace string) (*codecclient.Client, 
 			return nil, codedf(exitUsage, "--codec-ca-path: %s", err)
 		}
 	}
+	if o.Authorization == "" && o.Header.Get("Authorization") == "" {
+		if o.Authorize, err = f.login(endpoint); err != nil {
+			return nil, err
+		}
+	}
 	c, err := codecclient.New(o)
 	if err != nil {
 		return nil, codedf(exitUsage, "--codec-endpoint: %s", err)
 	}
 	return c, nil
+}
+
+// login gives the header of the kept login for the codec server, nil if there is none.
+func (f codecFlags) login(endpoint string) (func(context.Context) (string, error), error) {
+	store, server, err := f.store(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	login, err := store.Load(server)
+	if err != nil || login == nil || login.Tokens == nil {
+		return nil, err
+	}
+	client, err := issuerClient(login.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return codeclogin.NewSession(store, login, client).Authorization, nil
 }
 
 // trusting is a client that trusts the authorities in a file, and no other.

@@ -27,6 +27,8 @@ type cli struct {
 	Vault     vaultCmd     `cmd:"" help:"Prepare Vault for keysets."`
 	Shred     shredCmd     `cmd:"" help:"Erase a tenant: shred the tenant's keyset, in two steps with a waiting period between them."`
 
+	Login       loginCmd       `cmd:"" help:"Log in for a codec server, and print what the temporal CLI takes as --codec-auth."`
+	Logout      logoutCmd      `cmd:"" help:"Forget the login for a codec server."`
 	History     historyCmd     `cmd:"" help:"Read the history of a workflow, decoded by a codec server."`
 	Payload     payloadCmd     `cmd:"" help:"Look at sealed payloads."`
 	SearchToken searchTokenCmd `cmd:"" help:"Turn a value into the tokens that stand for it in a search attribute."`
@@ -81,6 +83,7 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "store", Title: "Key store (one of --config, --keys-file, --vault-addr):"},
 			{Key: "vault", Title: "Key store in Vault:"},
 			{Key: "codec", Title: "Codec server, as for the temporal CLI:"},
+			{Key: "login", Title: "Login:"},
 			{Key: "temporal", Title: "Temporal, as for the temporal CLI:"},
 		}),
 		kong.Vars{

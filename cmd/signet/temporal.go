@@ -35,15 +35,28 @@ type temporalPlace struct {
 	TLSKeyPath                 string `group:"temporal" name:"tls-key-path" env:"TEMPORAL_TLS_CLIENT_KEY_PATH" placeholder:"FILE" help:"PEM file with its private key."`
 	TLSServerName              string `group:"temporal" name:"tls-server-name" env:"TEMPORAL_TLS_SERVER_NAME" placeholder:"NAME" help:"Name in the server's certificate, if not that of the address."`
 	TLSDisableHostVerification bool   `group:"temporal" name:"tls-disable-host-verification" env:"TEMPORAL_TLS_DISABLE_HOST_VERIFICATION" help:"Do not check the server's certificate: anybody in between can read and change what is said."`
-	TemporalConfig             string `group:"temporal" name:"temporal-config" env:"TEMPORAL_CONFIG_FILE" placeholder:"FILE" help:"Configuration file of the temporal CLI, if not in its usual place."`
-	Profile                    string `group:"temporal" env:"TEMPORAL_PROFILE" placeholder:"NAME" help:"Profile in that file."`
+	temporalProfile
+}
+
+// temporalProfile says where the configuration of the temporal CLI is.
+type temporalProfile struct {
+	TemporalConfig string `group:"temporal" name:"temporal-config" env:"TEMPORAL_CONFIG_FILE" placeholder:"FILE" help:"Configuration file of the temporal CLI, if not in its usual place."`
+	Profile        string `group:"temporal" env:"TEMPORAL_PROFILE" placeholder:"NAME" help:"Profile in that file."`
+}
+
+func (f temporalProfile) load() (envconfig.ClientConfigProfile, error) {
+	p, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{ConfigFilePath: f.TemporalConfig, ConfigFileProfile: f.Profile})
+	if err != nil {
+		return p, codedf(exitUsage, "configuration of Temporal: %s", err)
+	}
+	return p, nil
 }
 
 // options are those for a namespace; an empty one is that of the environment.
 func (f temporalPlace) options(namespace string) (client.Options, error) {
-	p, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{ConfigFilePath: f.TemporalConfig, ConfigFileProfile: f.Profile})
+	p, err := f.load()
 	if err != nil {
-		return client.Options{}, codedf(exitUsage, "configuration of Temporal: %s", err)
+		return client.Options{}, err
 	}
 	set := func(to *string, value string) bool {
 		if value != "" {

@@ -14,7 +14,7 @@ const (
 	// UIClient is the Web UI's, with UISecret. Its ID tokens are for the audience "temporal-ui".
 	UIClient = "temporal-ui"
 	UISecret = "temporal-ui-secret"
-	// OpsClient is a command-line program's: PKCE, no secret. It may ask for the audiences Audience and "another-service".
+	// OpsClient is a command-line program's: PKCE or a device code, no secret. It may ask for the audiences Audience and "another-service".
 	OpsClient = "ops"
 	// BriefClient is OpsClient with access tokens that live for one second.
 	BriefClient = "ops-brief"
@@ -31,6 +31,7 @@ func (s *Stack) StartOIDC(t *testing.T) *parts.OIDC {
 	// Without the first signet does not take the address. The second is for package principal.
 	verified := map[string]any{"email_verified": true, "tenant_id": "acme"}
 	native := []string{"http://127.0.0.1/callback"}
+	grants := []string{"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"}
 	oidc, err := parts.StartOIDC(t.Context(), parts.OIDCOptions{Program: s.Paths.OIDC, Config: parts.OIDCConfig{
 		Users: []parts.OIDCUser{
 			{Username: "alice", Password: "alice-password", Subject: "u-alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"payments-oncall"}, Claims: verified},
@@ -40,7 +41,7 @@ func (s *Stack) StartOIDC(t *testing.T) *parts.OIDC {
 			{ID: UIClient, Secret: UISecret, Type: "web", Audience: []string{Audience},
 				RedirectURIs: []string{"http://127.0.0.1:*" + parts.UICallback, "http://localhost:*" + parts.UICallback},
 				GrantTypes:   []string{"authorization_code", "refresh_token"}},
-			{ID: OpsClient, Type: "native", RedirectURIs: native, Audience: both},
+			{ID: OpsClient, Type: "native", RedirectURIs: native, Audience: both, GrantTypes: grants},
 			{ID: BriefClient, Type: "native", RedirectURIs: native, Audience: both, AccessTokenLifetime: "1s", IDTokenLifetime: "1s"},
 			{ID: CIClient, Secret: CISecret, GrantTypes: []string{"client_credentials"}, Audience: []string{Audience}, Groups: []string{"ci"}},
 		},

@@ -90,8 +90,14 @@ func (c *Client) send(ctx context.Context, body []byte, n int) ([]*commonpb.Payl
 	for name, values := range c.o.Header {
 		req.Header[name] = values
 	}
-	if c.o.Authorization != "" {
-		req.Header.Set("Authorization", c.o.Authorization)
+	authorization := c.o.Authorization
+	if c.o.Authorize != nil {
+		if authorization, err = c.o.Authorize(once); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+		}
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

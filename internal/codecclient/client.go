@@ -25,6 +25,8 @@ type Options struct {
 	Namespace string
 	// Authorization is the whole value of that header, such as "Bearer …". Empty: no such header.
 	Authorization string
+	// Authorize gives that value instead, for each request: a login that is renewed. Nil: Authorization.
+	Authorize func(context.Context) (string, error)
 	// Header is sent with every request, and may replace X-Namespace.
 	Header http.Header
 	// HTTP sends the requests; its CheckRedirect is replaced. Nil: a client with the system's authorities.
@@ -62,7 +64,7 @@ func New(o Options) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("the codec server's address must be such as https://codec.example.com: without user, query and fragment")
 	}
-	secret := o.Authorization != "" || len(o.Header) > 0
+	secret := o.Authorization != "" || o.Authorize != nil || len(o.Header) > 0
 	if secret && u.Scheme != "https" && !loopback.Is(u.Hostname()) {
 		return nil, fmt.Errorf("a token would cross the network to %s as it is: use an address that begins with https", u.Host)
 	}
