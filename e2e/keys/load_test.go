@@ -91,6 +91,8 @@ type load struct {
 	client client.Client
 	// start starts a workflow that waits for the signal "ship", and returns what it returns then; nil: an Order.
 	start func(ctx context.Context, id string) (want string, err error)
+	// read looks at a workflow that has ended; nil: nobody does.
+	read  func(ctx context.Context, id string) error
 	stop  chan struct{}
 	group sync.WaitGroup
 	done  atomic.Int64
@@ -142,6 +144,9 @@ func (l *load) one(ctx context.Context, id string) error {
 	}
 	if got != want {
 		return fmt.Errorf("returned %q, want %q", got, want)
+	}
+	if l.read != nil {
+		return l.read(ctx, id)
 	}
 	return nil
 }

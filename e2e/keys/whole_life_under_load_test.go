@@ -5,26 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/proxy"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/signet-temporal/signet"
+	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/internal/metricstest"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/vaultstore"
 )
 
-// payloadsPerSecond is how many payloads are sealed, and as many opened, in every second of the life of a keyset.
+// payloadsPerSecond is how many payloads the client seals and opens, and the worker seals and opens, in every second of
+// the life of a keyset. Each workflow carries many of them, so that half a dozen workflows a second are enough.
 const payloadsPerSecond = 200
 
-// Consign hands ten arguments to three activities at once, and waits for the signal "ship".
+// fields returns a memo of thirty fields.
+func fields(kind string) map[string]any {
+	memo := map[string]any{}
+	for n := range 30 {
+		memo[fmt.Sprintf("%s-%d", kind, n)] = n
+	}
+	return memo
+}
+
+// Consign hands ten arguments to three activities at once, keeps a memo, and waits for the signal "ship".
 func Consign(ctx workflow.Context, a, b, c, d, e, f, g, h, i, j string) (string, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
 	var weighed []workflow.Future
@@ -39,6 +53,9 @@ func Consign(ctx workflow.Context, a, b, c, d, e, f, g, h, i, j string) (string,
 		}
 		all += grams
 	}
+	if err := workflow.UpsertMemo(ctx, fields("weighed")); err != nil {
+		return "", err
+	}
 	var where string
 	workflow.GetSignalChannel(ctx, "ship").Receive(ctx, &where)
 	return fmt.Sprintf("%s weighs %d,%s", a, all, where), nil
@@ -52,13 +69,16 @@ func Weigh(_ context.Context, a, b, c, d, e, f, g, h, i, j string) (int, error) 
 // process is a client of its own: ring, login to Vault, connection to Temporal, metrics.
 type process struct {
 	client.Client
+	name    string
 	ring    *keys.Ring
+	codec   *converter.Codec
 	metrics *metricstest.Handler
+	read    atomic.Int64 // payloads of histories that it opened
 }
 
-func newProcess(t *testing.T, s *stack.Stack) *process {
+func newProcess(t *testing.T, s *stack.Stack, name string) *process {
 	t.Helper()
-	p := &process{ring: s.Ring(t, keys.RingOptions{RefreshInterval: time.Second}), metrics: metricstest.New()}
+	p := &process{name: name, ring: s.Ring(t, keys.RingOptions{RefreshInterval: time.Second}), metrics: metricstest.New()}
 	var err error
 	p.Client, err = client.Dial(client.Options{
 		HostPort: s.Temporal.Address, Namespace: "payments", Plugins: []client.Plugin{s.Plugin(t, p.ring, signet.Options{})}, MetricsHandler: p.metrics, Logger: stack.Quiet,
@@ -67,7 +87,30 @@ func newProcess(t *testing.T, s *stack.Stack) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
+	if p.codec, err = converter.NewCodec(p.ring, converter.CodecOptions{Keyset: "ns/payments", Scope: "payments"}); err != nil {
+		t.Fatal(err)
+	}
 	return p
+}
+
+// opens opens every payload in the history of a workflow, as people who look at it do.
+func (p *process) opens(ctx context.Context, id string) error {
+	for events := p.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+		event, err := events.Next()
+		if err != nil {
+			return err
+		}
+		err = proxy.VisitPayloads(ctx, event, proxy.VisitPayloadsOptions{SkipSearchAttributes: true,
+			Visitor: func(_ *proxy.VisitPayloadsContext, sealed []*commonpb.Payload) ([]*commonpb.Payload, error) {
+				opened, err := p.codec.Decode(sealed)
+				p.read.Add(int64(len(opened)))
+				return sealed, err
+			}})
+		if err != nil {
+			return fmt.Errorf("reading event %d: %w", event.GetEventId(), err)
+		}
+	}
+	return nil
 }
 
 // count is what the plugin of a process has counted under a name.
@@ -78,42 +121,47 @@ func (p *process) count(name string) (n float64) {
 	return n
 }
 
-// pace is the payloads that the processes have sealed and opened at a time.
+// pace is the payloads that each of the processes has sealed and opened at a time.
 type pace struct {
 	at             time.Time
-	sealed, opened float64
+	all            []*process
+	sealed, opened []float64
 }
 
 func paceOf(all ...*process) pace {
-	now := pace{at: time.Now()}
+	now := pace{at: time.Now(), all: all}
 	for _, p := range all {
-		now.sealed += p.count("signet_payloads_sealed")
-		now.opened += p.count("signet_payloads_opened")
+		now.sealed = append(now.sealed, p.count("signet_payloads_sealed"))
+		now.opened = append(now.opened, p.count("signet_payloads_opened")+float64(p.read.Load()))
 	}
 	return now
 }
 
-// since wants the rate from before on to be that of the promise.
+// since wants the rate of each process from before on to be that of the promise.
 func (now pace) since(t *testing.T, before pace, what string) pace {
 	t.Helper()
 	seconds := now.at.Sub(before.at).Seconds()
-	sealed, opened := (now.sealed-before.sealed)/seconds, (now.opened-before.opened)/seconds
-	t.Logf("%-28s %5.1f s: %.0f payloads sealed and %.0f opened, %.0f and %.0f a second", what, seconds, now.sealed-before.sealed, now.opened-before.opened, sealed, opened)
-	if sealed < payloadsPerSecond || opened < payloadsPerSecond {
-		t.Errorf("%s: %.0f payloads sealed and %.0f opened a second, want %d of each", what, sealed, opened, payloadsPerSecond)
+	line := fmt.Sprintf("%-28s %5.1f s:", what, seconds)
+	for i, p := range now.all {
+		sealed, opened := (now.sealed[i]-before.sealed[i])/seconds, (now.opened[i]-before.opened[i])/seconds
+		line += fmt.Sprintf("  the %s sealed %.0f and opened %.0f a second", p.name, sealed, opened)
+		if sealed < payloadsPerSecond || opened < payloadsPerSecond {
+			t.Errorf("%s: the %s sealed %.0f and opened %.0f payloads a second, want %d of each", what, p.name, sealed, opened, payloadsPerSecond)
+		}
 	}
+	t.Log(line)
 	return now
 }
 
 // TestTheWholeLifeOfAKeysetUnderLoad takes a key from its creation to its destruction, with the CLI as its own process:
 // rotation, promotion, which retires it, rewrap after a rotation of the Transit key, census, destruction in two steps, and
 // another rotation by policy. Meanwhile a client starts and signals workflows and a worker runs them, each with a ring,
-// a login and a connection of its own; the metrics of their plugins say how many payloads they seal and open. No workflow,
-// no workflow task and no payload fails, and what was not deleted on purpose opens at the end.
+// a login and a connection of its own; the metrics of their plugins say how many payloads they seal and open, and the
+// client opens the history of each workflow when it has ended. No workflow, no workflow task and no payload fails, and what was not deleted on purpose opens at the end.
 func TestTheWholeLifeOfAKeysetUnderLoad(t *testing.T) {
 	s := stack.Start(t, stack.Options{Namespaces: []string{"payments"}, WithoutOIDC: true, PropagationDelay: rotationDelay})
 	_ = stack.Program(t, "signet") // building it is no part of the life
-	c, worked := newProcess(t, s), newProcess(t, s)
+	c, worked := newProcess(t, s, "client"), newProcess(t, s, "worker")
 	w := worker.New(worked.Client, taskQueue, worker.Options{})
 	w.RegisterWorkflow(Consign)
 	w.RegisterActivity(Weigh)
@@ -123,8 +171,8 @@ func TestTheWholeLifeOfAKeysetUnderLoad(t *testing.T) {
 	t.Cleanup(w.Stop)
 	raw := s.ClientWith(t, "payments")
 	first := c.ring.Status()[0].Primary.String()
-	l := &load{client: c.Client, start: func(ctx context.Context, id string) (string, error) {
-		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}, Consign, id, "b", "c", "d", "e", "f", "g", "h", "i", "j")
+	l := &load{client: c.Client, read: c.opens, start: func(ctx context.Context, id string) (string, error) {
+		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue, Memo: fields("of")}, Consign, id, "b", "c", "d", "e", "f", "g", "h", "i", "j")
 		return fmt.Sprintf("%s weighs %d, to Ulm", id, 3*(len(id)+9)), err
 	}}
 	begun := paceOf(c, worked)
