@@ -113,9 +113,6 @@ func wrappedBy(transitKey string) string {
 }
 
 func (c *createCmd) create(ctx context.Context, s *keyconfig.Opened, o rotate.Options) (keys.ID, error) {
-	if !c.Plan {
-		return rotate.Create(ctx, s.Store, s.KEK, c.Name, o)
-	}
 	there, _, err := s.Store.Fetch(ctx, c.Name)
 	switch {
 	case err == nil && there.Idle():
@@ -124,6 +121,12 @@ func (c *createCmd) create(ctx context.Context, s *keyconfig.Opened, o rotate.Op
 		return 0, keys.ErrConflict
 	case !errors.Is(err, keys.ErrNotFound):
 		return 0, err
+	}
+	if err := checkClock(s); err != nil {
+		return 0, err
+	}
+	if !c.Plan {
+		return rotate.Create(ctx, s.Store, s.KEK, c.Name, o)
 	}
 	_, err = rotate.PlanNew(c.Name, o, rotate.Pretended, time.Now())
 	return 0, err

@@ -48,7 +48,7 @@ func (c askFlags) move(a *app, at *keysetCmd, parsed *kong.Context, f keyFlags, 
 		})
 	}
 	preview := func(ctx context.Context, s *keyconfig.Opened, e rotate.Evidence) (rotate.Result, error) {
-		return rotate.Preview(ctx, s.Store, f.Name, func(k *keys.Keyset) (*keys.Keyset, error) { return m.plan(k, e) })
+		return rotate.Preview(ctx, s.Store, f.Name, punctual(s, func(k *keys.Keyset) (*keys.Keyset, error) { return m.plan(k, e) }))
 	}
 	if err := store(preview); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (c askFlags) move(a *app, at *keysetCmd, parsed *kong.Context, f keyFlags, 
 	}
 	if m.carryOut == nil {
 		m.carryOut = func(ctx context.Context, s *keyconfig.Opened, e rotate.Evidence) (rotate.Result, error) {
-			return rotate.Change(ctx, s.Store, f.Name, func(k *keys.Keyset) (*keys.Keyset, error) { return m.plan(k, e) })
+			return rotate.Change(ctx, s.Store, f.Name, punctual(s, func(k *keys.Keyset) (*keys.Keyset, error) { return m.plan(k, e) }))
 		}
 	}
 	if err := store(m.carryOut); err != nil {

@@ -61,8 +61,39 @@ func apply(ctx context.Context, s *keyconfig.Opened, name string, planned bool, 
 	if planned {
 		do = rotate.Preview
 	}
-	result, err := do(ctx, s.Store, name, plan)
+	result, err := do(ctx, s.Store, name, punctual(s, plan))
 	return result, missing(err, name, s)
+}
+
+// maxSkew is how far the clock of this machine may be from the key store's. Machines that agree with it agree with each
+// other, well within any propagation delay that is of use.
+const maxSkew = time.Minute
+
+// punctual is plan, on a machine whose clock is right: delays and waiting periods are reckoned by it. It is compared with
+// that of the key store when the keyset has just been read.
+func punctual(s *keyconfig.Opened, plan rotate.Plan) rotate.Plan {
+	return func(k *keys.Keyset) (*keys.Keyset, error) {
+		if err := checkClock(s); err != nil {
+			return nil, err
+		}
+		return plan(k)
+	}
+}
+
+func checkClock(s *keyconfig.Opened) error {
+	store, ok := s.Store.(interface{ ClockAhead() (time.Duration, bool) })
+	if !ok {
+		return nil // a directory has no other clock
+	}
+	ahead, known := store.ClockAhead()
+	if !known || ahead.Abs() <= maxSkew {
+		return nil
+	}
+	where := "ahead of"
+	if ahead < 0 {
+		where = "behind"
+	}
+	return codedf(exitRefused, "the clock of this machine is %s %s Vault's, and delays and waiting periods are reckoned by it: set it, or that of Vault, right", brief(ahead.Abs()), where)
 }
 
 // newKey makes the keys that a plan adds, none if it is only looked at.

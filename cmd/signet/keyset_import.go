@@ -109,7 +109,7 @@ func (c *importCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 
 // apply puts the keys into the keyset, and makes it if they bring its primary key.
 func (c *importCmd) apply(ctx context.Context, s *keyconfig.Opened, imports []rotate.Import, now time.Time, result *importing) error {
-	plan := func(k *keys.Keyset) (*keys.Keyset, error) { return rotate.PlanImport(k, imports, now) }
+	plan := punctual(s, func(k *keys.Keyset) (*keys.Keyset, error) { return rotate.PlanImport(k, imports, now) })
 	r, err := apply(ctx, s, c.Name, c.Plan, plan)
 	var notThere *coded
 	if c.As == string(keys.Primary) && errors.As(err, &notThere) && notThere.code == exitNotFound {

@@ -39,6 +39,7 @@ func (s *Store) get(ctx context.Context, c call, query url.Values) (data json.Ra
 			return err
 		}
 		defer func() { _ = resp.Body.Close() }()
+		s.clock.note(resp.Header.Get("Date"), time.Now())
 		body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 		if readErr != nil {
 			return readErr

@@ -79,6 +79,7 @@ type Store struct {
 	opts    Options
 	kv2     atomic.Bool // the KV mount was seen to be a KV v2 engine
 	derived atomic.Bool // the Transit key was seen to honour its context
+	clock   clock
 }
 
 var (
