@@ -31,8 +31,8 @@ and see for as long as your longest workflow and schedule what does not open any
 
 Both --schedule and --carry-out ask whether anything still carries the key. Name every namespace whose workflows use the
 keyset with --namespace, and a census is taken of each; or give what "signet census --output json" printed for it with
---census. What was met is shown, nothing is changed, and the exit code is 3. With --plan nobody is asked, and it is said
-who would be.
+--census; for --carry-out one that began when the waiting period was over. What was met is shown, nothing is changed, and
+the exit code is 3. With --plan nobody is asked, and it is said who would be.
 
 Destroying removes the key from the keyset, and every earlier version of the keyset from Vault. Backups of Vault still
 hold it: it is gone when they are.

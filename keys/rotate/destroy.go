@@ -132,6 +132,9 @@ func PlanDestroy(k *keys.Keyset, id keys.ID, o Evidence, now time.Time) (*keys.K
 	if err := o.shows(k, id); err != nil {
 		return nil, err
 	}
+	if !o.AllowKeyInUse && o.CensusAt.Before(key.DestroyAfter) {
+		return nil, refusef(ErrTooEarly, "keyset %q, key %s: the census began before the waiting period was over, at %s, and something may have come back since: take another", k.Name, id, atLeast(key.DestroyAfter))
+	}
 	key.State, key.Destroyed, key.DestroyAfter, key.Wrapped = keys.Destroyed, stamp(now), time.Time{}, nil
 	return checked(next)
 }

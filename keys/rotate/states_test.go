@@ -180,6 +180,14 @@ func TestADestructionIsScheduledOnlyOnEvidence(t *testing.T) {
 			t.Errorf("%s, and carried out: a document came beside the error", what)
 		}
 	}
+	// What is carried out is asked about again: a census of the waiting period's time is the one of the first step.
+	next, err := rotate.PlanDestroy(scheduled(today.Add(-time.Hour)), 4, rotate.Evidence{CensusAt: today.Add(-time.Hour - 1)}, today)
+	if wantError(t, err, rotate.ErrTooEarly, "00000004", "began before the waiting period was over, at 2026-10-01T11:00:00Z"); next != nil {
+		t.Error("a document came beside the error")
+	}
+	if next, err := rotate.PlanDestroy(scheduled(today.Add(-time.Hour)), 4, rotate.Evidence{CensusAt: today.Add(-time.Hour)}, today); err != nil || next.Key(4).State != keys.Destroyed {
+		t.Errorf("carried out on a census after the waiting period: %+v, %v", next, err)
+	}
 	if next, err := rotate.PlanDestroy(scheduled(long), 4, rotate.Evidence{CensusAt: seals}, today); err != nil || next.Key(4).State != keys.Destroyed {
 		t.Errorf("carried out on a census: %+v, %v", next, err)
 	}
