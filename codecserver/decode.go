@@ -29,6 +29,10 @@ type verdict struct {
 
 	legacy    bool   // it is a legacy payload
 	legacyKey string // of which, as Legacy.Takes names it
+
+	labels, glassLabels policy.Labels // whose values may be shown, and with the emergency,
+	glassRule           string        // by this rule
+	shown, masked       []string      // labels whose values are shown, and for want of which values are masked
 }
 
 func (v *verdict) close(r reason, detail string) { v.reason, v.detail = r, detail }
@@ -84,6 +88,7 @@ func (h *Handler) ask(q *request, v *verdict, tenant string) {
 		Legacy: v.legacy, BreakGlass: q.breakGlass, Time: q.start,
 	})
 	v.rule, v.glass, v.bulk = d.Rule, d.BreakGlass, d.Bulk
+	v.labels, v.glassLabels, v.glassRule = d.Labels, d.GlassLabels, d.GlassRule
 	if !d.Allowed {
 		v.close(reasonOfDenial(d.Reason), fmt.Sprintf("%s in namespace %q: %s", q.action, v.ns.Name, d.Reason))
 	}
@@ -104,7 +109,7 @@ func (h *Handler) open(q *request, items []*item) {
 			continue
 		}
 		it.open()
-		if total += sizeOf(it.out); total > h.limits.MaxOpened {
+		if total += it.mask(q); total > h.limits.MaxOpened {
 			it.close(tooLarge, "with the payloads before it, it holds more than limits.maxOpened")
 			it.out = nil
 		}
@@ -241,6 +246,7 @@ func (q *request) records(items []*item) []audit.Record {
 		}
 		r := q.record(it.decision(), string(it.reason))
 		r.Payload, r.Rule = i+1, it.rule
+		it.noteLabels(&r)
 		if it.glass {
 			r.BreakGlass = q.breakGlass
 		}

@@ -4,7 +4,7 @@
 //
 // # The way of a request
 //
-//	HTTP (origin, method, type) → who (Authenticator) → payloads → may (Policy, Limits) → open → audit → answer
+//	HTTP (origin, method, type) → who (Authenticator) → payloads → may (Policy, Limits) → open → mask → audit → answer
 //
 // Who comes before the payloads, so that the body of a caller without a token is read only where an explanation is
 // owed. Opening comes before the audit record, so that the record says what became of each payload, and nothing leaves
@@ -19,6 +19,13 @@
 //
 // A payload that signet did not seal (plain JSON, search attributes, other codecs' ciphertext, storage references) is
 // returned exactly as it came and needs no grant. A payload that claims to be ours and is malformed is never returned.
+//
+// # Masks
+//
+// Values whose labels (package labels) the decision does not show are masked in place before anything else sees the
+// plaintext; what cannot be read is masked as a whole. The record names the labels that were shown and those that were not.
+// Masks, too, are for people: a request of anything but a browser is refused where something would have to be masked, unless
+// it says that it can tell masks from data ([MasksHeader]). /encode refuses what holds a mask.
 //
 // # Search tokens
 //

@@ -18,11 +18,9 @@ func (h *Handler) encode(q *request) {
 		h.fail(q, err)
 		return
 	}
-	for _, it := range items {
-		if isExplanation(it.payload) {
-			h.fail(q, badRequest("a payload is an explanation of this server, not data"))
-			return
-		}
+	if err := refuseMarks(items); err != nil {
+		h.fail(q, err)
+		return
 	}
 	denied := h.judgeEncode(q)
 	for _, it := range items {

@@ -27,6 +27,7 @@ const (
 	namespaceMismatch reason = "namespace-mismatch"
 	rateLimited       reason = "rate-limited"    // the caller has had too many payloads
 	requestRefused    reason = "request-refused" // strict: another payload of the request was refused
+	wouldBeMasked     reason = "would-be-masked" // the caller may not see all of it, and does not accept masks
 
 	// Open and seal.
 	notAuthentic   reason = "not-authentic"
@@ -57,6 +58,8 @@ func (r reason) outcome() outcome {
 		return outcome{0, http.StatusServiceUnavailable, "unavailable"}
 	case notGranted, deniedByRule, breakGlassNeeded, unknownNamespace, namespaceMismatch, requestRefused:
 		return outcome{2, http.StatusForbidden, "denied"}
+	case wouldBeMasked:
+		return outcome{2, http.StatusForbidden, "masked"}
 	case rateLimited:
 		return outcome{2, http.StatusTooManyRequests, "rate-limited"}
 	case notAuthentic, malformed, unknownVersion, keyDestroyed, tooLarge:

@@ -201,6 +201,7 @@ type request struct {
 	breakGlass string // why, where the caller says that it is an emergency
 	browser    bool   // from an allowed origin
 	explain    bool
+	masks      bool              // whoever asks can tell a mask from data
 	caller     *principal.Caller // nil while nobody is known
 	payloads   int
 	retryAfter time.Duration // of a refusal that passes by itself
@@ -262,6 +263,7 @@ func (h *Handler) post(q *request) {
 	}
 	if err == nil {
 		q.caller = caller
+		q.masks = q.masks || q.browser && !caller.Machine
 	}
 	if err != nil {
 		h.stranger(q, err)

@@ -104,7 +104,7 @@ func cmdKeyset(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// sealed FILE DIR KEYSET SCOPE TEXT writes the body of a decode request with the text, sealed.
+// sealed FILE DIR KEYSET SCOPE TEXT [LABELS] writes the body of a decode request with the text, sealed.
 func cmdSealed(ts *testscript.TestScript, _ bool, args []string) {
 	store, err := filestore.Open(ts.MkAbs(args[1]))
 	check(ts, err)
@@ -113,7 +113,11 @@ func cmdSealed(ts *testscript.TestScript, _ bool, args []string) {
 	defer ring.Close()
 	codec, err := converter.NewCodec(ring, converter.CodecOptions{Keyset: args[2], Scope: args[3]})
 	check(ts, err)
-	sealed, err := codec.Seal(&commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(args[4])})
+	metadata := map[string][]byte{"encoding": []byte("json/plain")}
+	if len(args) > 5 {
+		metadata["signet-labels"] = []byte(args[5])
+	}
+	sealed, err := codec.Seal(&commonpb.Payload{Metadata: metadata, Data: []byte(args[4])})
 	check(ts, err)
 	body, err := protojson.Marshal(&commonpb.Payloads{Payloads: []*commonpb.Payload{sealed}})
 	check(ts, err)

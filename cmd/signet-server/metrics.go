@@ -26,6 +26,7 @@ type metrics struct {
 	payloads   *prometheus.CounterVec
 	strangers  *prometheus.CounterVec
 	breakGlass *prometheus.CounterVec
+	labelled   *prometheus.CounterVec
 	auditTook  prometheus.Histogram
 	auditFails prometheus.Counter
 	reloads    *prometheus.CounterVec
@@ -43,11 +44,12 @@ func newMetrics() *metrics {
 		payloads:   counter("signet_server_payloads_total", "Audit records of payloads, by what was decided and why.", "namespace", "action", "decision", "reason"),
 		strangers:  counter("signet_server_strangers_total", "Requests of somebody who was not authenticated, by reason.", "reason"),
 		breakGlass: counter("signet_server_break_glass_total", "Payloads that only a break-glass grant allowed.", "rule"),
+		labelled:   counter("signet_server_labelled_payloads_total", "Decoded payloads with labelled values, by how many of the labels were shown.", "namespace", "shown"),
 		auditTook:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "signet_server_audit_write_seconds", Help: "Time until the records of a request were durable.", Buckets: fine}),
 		auditFails: prometheus.NewCounter(prometheus.CounterOpts{Name: "signet_server_audit_failures_total", Help: "Requests whose records could not be written: nothing was decoded."}),
 		reloads:    counter("signet_server_config_reloads_total", "Tries to take a changed configuration, by result.", "result"),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.payloads, m.strangers, m.breakGlass, m.auditTook, m.auditFails, m.reloads,
+	m.registry.MustRegister(m.requests, m.duration, m.payloads, m.strangers, m.breakGlass, m.labelled, m.auditTook, m.auditFails, m.reloads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -144,9 +146,28 @@ func (a *auditing) count(r *audit.Record) {
 		namespace = "unknown"
 	}
 	a.payloads.WithLabelValues(namespace, r.Action, string(r.Decision), r.Reason).Inc()
+	if shown := shownOf(r); shown != "" {
+		a.labelled.WithLabelValues(namespace, shown).Inc()
+	}
 	if r.BreakGlass != "" && r.Decision == audit.Allow {
 		a.breakGlass.WithLabelValues(r.Rule).Inc()
 	}
+}
+
+// shownOf says how many of a payload's labels were shown, "" where there is no labelled value. The labels themselves are
+// the workers' words, as many as they like.
+func shownOf(r *audit.Record) string {
+	switch {
+	case r.Decision != audit.Allow:
+		return ""
+	case len(r.LabelsMasked) == 0 && len(r.LabelsShown) > 0:
+		return "all"
+	case len(r.LabelsShown) > 0:
+		return "some"
+	case len(r.LabelsMasked) > 0:
+		return "none"
+	}
+	return ""
 }
 
 // measure counts requests.

@@ -20,7 +20,7 @@ type Record struct {
 	Decision  Decision  `json:"decision"`
 	Reason    string    `json:"reason,omitempty"` // code, such as "not-granted": codecserver has the list
 	Rule      string    `json:"rule,omitempty"`   // name of the rule of the policy that decided
-	// BreakGlass is the caller's reason, where only a break-glass grant allowed it.
+	// BreakGlass is the caller's reason, where only a break-glass grant allowed it, or showed labels that nothing else does.
 	BreakGlass string `json:"breakGlass,omitempty"`
 
 	Issuer  string `json:"issuer,omitempty"` // these three are empty for a caller who was not authenticated
@@ -30,7 +30,10 @@ type Record struct {
 	Payload  int `json:"payload,omitempty"`  // position in the request, from 1; 0 for the request as a whole
 	Payloads int `json:"payloads,omitempty"` // how many the request holds, foreign ones counted
 
-	Item             // authenticated: the payload was opened (or sealed) and says so
+	Item                  // authenticated: the payload was opened (or sealed) and says so
+	LabelsShown  []string `json:"labelsShown,omitempty"`  // of labelled values in the answer, sorted
+	LabelsMasked []string `json:"labelsMasked,omitempty"` // for want of which values are masked, sorted
+
 	Attribute string `json:"attribute,omitempty"` // of a search: the search attribute,
 	Tenant    string `json:"tenant,omitempty"`    // and the tenant whose workflows are searched
 

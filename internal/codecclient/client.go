@@ -83,7 +83,7 @@ type Result struct {
 }
 
 // Decode returns a result for each payload, in order. An error means that nothing is known of them all: the server stayed
-// away, knows nobody of that name, or does not speak the protocol.
+// away, knows nobody of that name, or does not speak the protocol. What is in them may be masked: package mask finds that out.
 func (c *Client) Decode(ctx context.Context, payloads []*commonpb.Payload) ([]Result, error) {
 	results := make([]Result, len(payloads))
 	group, ctx := errgroup.WithContext(ctx)

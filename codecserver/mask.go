@@ -1,0 +1,76 @@
+package codecserver
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/labels/mask"
+)
+
+// MasksHeader, with the value "accept", says that whoever asks can tell a masked value from data: a person with the
+// temporal CLI (--codec-header), a program that shows payloads to people. A person in a browser gets masks without it.
+// Every other request for a payload of which something would have to be masked is refused: a worker with a remote codec
+// would take the mask for data.
+const MasksHeader = "Signet-Masks"
+
+func (q *request) readMasks() error {
+	switch values := q.Header.Values(MasksHeader); {
+	case len(values) == 0:
+		return nil
+	case len(values) == 1 && values[0] == "accept":
+		q.masks = true
+		return nil
+	}
+	return badRequest(MasksHeader + ` is not "accept"`)
+}
+
+// mask puts masks in the place of what the decision does not show of an opened payload, and returns how many bytes were
+// held for it. What break-glass grants show beside it is shown where it makes a difference, and then it is their doing.
+func (it *item) mask(q *request) int64 {
+	if it.out == nil {
+		return 0
+	}
+	opened := it.out
+	seen := mask.Payload(opened, viewOf(it.labels))
+	if len(seen.Masked) > 0 && it.glassRule != "" {
+		more := mask.Payload(opened, viewOf(it.glassLabels))
+		if !bytes.Equal(more.Payload.GetData(), seen.Payload.GetData()) {
+			seen, it.glass, it.rule = more, true, it.glassRule
+		}
+	}
+	it.out, it.shown, it.masked = seen.Payload, seen.Shown, seen.Masked
+	held := max(sizeOf(opened), sizeOf(it.out))
+	if len(it.masked) > 0 && !q.masks {
+		it.out = nil
+		it.close(wouldBeMasked, "no grant shows label "+strings.Join(it.masked, ", ")+", and the client does not accept masks")
+	}
+	return held
+}
+
+func viewOf(l policy.Labels) mask.View { return mask.View{All: l.All, Labels: l.Names} }
+
+// noteLabels puts on record which labels were shown, and for want of which something was not.
+func (v *verdict) noteLabels(r *audit.Record) {
+	switch v.reason {
+	case none:
+		r.LabelsShown, r.LabelsMasked = v.shown, v.masked
+	case wouldBeMasked:
+		r.LabelsMasked = v.masked
+	}
+}
+
+// refuseMarks: nobody may seal what this server made in place of data, an explanation or a mask.
+func refuseMarks(items []*item) error {
+	for _, it := range items {
+		if isExplanation(it.payload) {
+			return badRequest("a payload is an explanation of this server, not data")
+		}
+		if mask.Found(it.payload) {
+			return &problem{status: http.StatusBadRequest, code: "masked", detail: "a payload holds a mask, not data"}
+		}
+	}
+	return nil
+}
