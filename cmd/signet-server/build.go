@@ -113,6 +113,10 @@ func (b *built) handlerConfig(log *slog.Logger) (codecserver.Config, error) {
 	if err != nil {
 		return codecserver.Config{}, err
 	}
+	search, err := c.searches(b.keys.Ring)
+	if err != nil {
+		return codecserver.Config{}, err
+	}
 	return codecserver.Config{
 		Namespaces:    namespaces,
 		Authenticator: b.traces.authenticator(callers{members{b.verifier, c.cloud}, c.machines}),
@@ -122,6 +126,7 @@ func (b *built) handlerConfig(log *slog.Logger) (codecserver.Config, error) {
 		Mode:          c.mode,
 		Contact:       c.Contact,
 		Limits:        c.Limits.limits(),
+		Search:        search,
 		Logger:        log,
 	}, nil
 }
@@ -172,6 +177,9 @@ func (c *loaded) keysets() []string {
 	var names []string
 	for _, n := range c.Namespaces {
 		names = append(append(names, n.Keyset), n.AcceptKeysets...)
+		if n.Search.Keyset != "" {
+			names = append(names, n.Search.Keyset)
+		}
 	}
 	return names
 }
@@ -180,8 +188,10 @@ func (c *loaded) keysets() []string {
 func (c *loaded) tenants() []string {
 	var all []string
 	for _, n := range c.Namespaces {
-		if n.Tenants.Under != "" && !slices.Contains(all, n.Tenants.Under) {
-			all = append(all, n.Tenants.Under)
+		for _, under := range []string{n.Tenants.Under, n.searchesUnder()} {
+			if under != "" && !slices.Contains(all, under) {
+				all = append(all, under)
+			}
 		}
 	}
 	return all

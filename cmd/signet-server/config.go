@@ -158,6 +158,8 @@ type namespaceConfig struct {
 	// for it, for the time of a migration. Such payloads name no namespace: they count as those of the namespace that the
 	// request names in X-Namespace, as the Web UI and the CLI do. Default: they pass as they are.
 	LegacyKeys bool `yaml:"legacyKeys"`
+	// Search turns values into search tokens, under the policy's action search. Default: there are none.
+	Search searchConfig `yaml:"search"`
 }
 
 // tenantsConfig says which keysets are tenants'. What is encoded here is sealed under the namespace's keyset all the same.

@@ -176,6 +176,9 @@ func (c *loaded) checkNamespaces() error {
 		if err := keys.CheckName(n.Keyset); err != nil {
 			return fmt.Errorf("namespaces[%d].keyset: %w", i, err)
 		}
+		if err := n.Search.check(); err != nil {
+			return fmt.Errorf("namespaces[%d].search.%w", i, err)
+		}
 		for j, name := range n.AcceptKeysets {
 			if err := keys.CheckName(name); err != nil {
 				return fmt.Errorf("namespaces[%d].acceptKeysets[%d]: %w", i, j, err)

@@ -94,12 +94,16 @@ func check(ts *testscript.TestScript, err error) {
 	}
 }
 
-// keyset DIR NAME... makes a key store and keysets in it.
+// keyset DIR NAME... makes a key store and keysets in it: of search keys where the name says search.
 func cmdKeyset(ts *testscript.TestScript, _ bool, args []string) {
 	store, err := filestore.OpenOrCreate(ts.MkAbs(args[0]))
 	check(ts, err)
 	for _, name := range args[1:] {
-		_, err := rotate.Create(context.Background(), store, store, name, rotate.Options{Type: keys.XAES256GCM, PropagationDelay: time.Minute})
+		o := rotate.Options{Type: keys.XAES256GCM, PropagationDelay: time.Minute}
+		if strings.Contains(name, "search") {
+			o.Type = keys.HMACSHA256PRF
+		}
+		_, err := rotate.Create(context.Background(), store, store, name, o)
 		check(ts, err)
 	}
 }
