@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,7 @@ type ServerOptions struct {
 	AllowCredentials bool
 	// Port on 127.0.0.1; 0 for a free one.
 	Port int
-	// Grants replaces [Stack.Grants].
+	// Grants replaces [Stack.Grants]. One without an issuer is for the stack's.
 	Grants []Grant
 	// Namespaces replaces those of the stack.
 	Namespaces []string
@@ -51,6 +52,8 @@ type ServerOptions struct {
 	More string
 	// TenantsUnder is what the names of tenants' keysets begin with, in every namespace.
 	TenantsUnder string
+	// SearchKeyset of every namespace; "" leaves it out.
+	SearchKeyset string
 }
 
 // Grant is one rule of the policy, as the file spells it.
@@ -61,6 +64,7 @@ type Grant struct {
 	Subjects   []string `json:"subjects,omitempty"`
 	Namespaces []string `json:"namespaces"`
 	Actions    []string `json:"actions"`
+	Labels     []string `json:"labels,omitempty"`
 }
 
 // Grants returns the default policy: the group payments-oncall decodes in payments and pay-*, the group orders decodes
@@ -120,6 +124,9 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	if c.grants == nil {
 		c.grants = s.Grants()
 	}
+	for i := range c.grants {
+		c.grants[i].Issuer = cmp.Or(c.grants[i].Issuer, s.OIDC.Issuer)
+	}
 	if c.cert, err = parts.WriteCert(filepath.Join(s.Dir, "server-cert"), "127.0.0.1", "localhost"); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +141,11 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	fmt.Fprintf(&b, "issuers:\n  - issuer: %q\n    audiences: [%q]\n    idTokenAudiences: [%q]\n", s.OIDC.Issuer, Audience, UIClient)
 	b.WriteString("namespaces:\n")
 	for _, name := range o.Namespaces {
-		fmt.Fprintf(&b, "  - {name: %q, legacyKeys: %t, tenants: {under: %q}}\n", name, o.LegacyKeys, o.TenantsUnder)
+		search := ""
+		if o.SearchKeyset != "" {
+			search = fmt.Sprintf(", search: {keyset: %q}", o.SearchKeyset)
+		}
+		fmt.Fprintf(&b, "  - {name: %q, legacyKeys: %t, tenants: {under: %q}%s}\n", name, o.LegacyKeys, o.TenantsUnder, search)
 	}
 	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n    ownKeysUnder: %s\n    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
 		s.Vault.Address, asJSON(t, append([]string{}, s.Options.OwnKeysUnder...)), s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
@@ -265,8 +276,11 @@ type AuditRecord struct {
 		Workflow  string `json:"workflow"`
 		Key       string `json:"key"`
 	} `json:"claimed"`
-	Client string `json:"client"`
-	Agent  string `json:"agent"`
+	LabelsShown  []string `json:"labelsShown"`
+	LabelsMasked []string `json:"labelsMasked"`
+	Attribute    string   `json:"attribute"`
+	Client       string   `json:"client"`
+	Agent        string   `json:"agent"`
 }
 
 // Audit returns the records so far, in order. A record is on disk before its answer leaves, so there is nothing to wait for.
