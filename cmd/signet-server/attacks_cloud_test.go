@@ -81,7 +81,7 @@ func cloudAttacks() []attack {
 			return a.both(shot{token: a.ofCloud("dave", nil), header: map[string][]string{"Authorization-Extras": {a.idp.of("ann", fields{"aud": "temporal-ui"})}}})
 		}, []string{unauthenticated, "explained token-mismatch"}, false},
 		{"a Cloud user who may nothing, and says otherwise", func(a *arena) []answer {
-			return a.both(shot{token: a.ofCloud("dave", fields{"temporal-cloud-role": "developer"})})
+			return a.both(shot{token: a.ofCloud("dave", fields{"temporal-cloud-role": "developer", "temporal-cloud-permissions": []string{"payments:admin"}})})
 		}, []string{denied, "explained not-granted"}, false},
 		{"an outage of Cloud's API", func(a *arena) []answer { return a.both(shot{token: a.ofCloud("outage", nil)}) }, []string{"503 unavailable", "explained identity-provider-unavailable"}, false},
 	}

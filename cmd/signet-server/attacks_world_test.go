@@ -130,6 +130,8 @@ policy:
     - {name: job, issuer: "signet:token", subjects: [job], namespaces: [payments], actions: [decode]}
     - {name: cloud, issuer: "https://login.tmprl.cloud/", claims: {temporal-cloud-role: [developer]}, namespaces: [payments], actions: [decode]}
     - {name: worker, issuer: "signet:certificate", subjects: [worker.example.com], namespaces: [payments], actions: [decode]}
+  permissions:
+    - {name: cloud-rights, issuer: "https://login.tmprl.cloud/", claim: temporal-cloud-permissions, decode: [admin]}
 `, func(name string) string {
 		return map[string]string{"DIR": a.dir, "ISSUER": a.idp.URL, "HASH": hash, "AUDIT": os.Expand(auditTo, func(string) string { return a.dir })}[name]
 	})))
