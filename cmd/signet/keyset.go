@@ -102,6 +102,7 @@ func (c *createCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			does = "it makes search tokens from now on"
 		}
 		fmt.Fprintf(w, "Created keyset %s (%s). Its key %s is primary: %s%s.\n", c.Name, c.Type, result.Key, does, wrappedBy(result.TransitKey))
+		shortDelay(w, c.PropagationDelay)
 	})
 }
 

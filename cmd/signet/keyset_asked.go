@@ -53,6 +53,9 @@ func (c askFlags) move(a *app, at *keysetCmd, parsed *kong.Context, f keyFlags, 
 	if err := store(preview); err != nil {
 		return err
 	}
+	if c.given() && result.searches {
+		return codedf(exitRefused, "keyset %q makes search tokens, and a census counts payloads alone: leave --namespace and --census out, and see what is not found any more", f.Name)
+	}
 	if c.given() && len(result.Steps) > 0 {
 		if f.Plan {
 			result.Census, err = q.uses(c.temporalPlace)

@@ -94,6 +94,8 @@ type backedKeyset struct {
 	Name string `json:"name" help:"its name"`
 	Keys int    `json:"keys" help:"number of its keys that are not destroyed"`
 	Does string `json:"does" help:"what was done, or would be: written; restored, brought forward, there already, or not restored because it was shredded"`
+
+	Steps []stepInfo `json:"steps,omitempty" help:"of one that is brought forward: what changes"`
 }
 
 func describeBacked(k *keys.Keyset, does string) backedKeyset {

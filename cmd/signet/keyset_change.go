@@ -144,12 +144,16 @@ func (c change) plan(w io.Writer) bool {
 		return true
 	}
 	fmt.Fprintf(w, "Plan for keyset %s, of which nothing was done:\n", c.Keyset)
+	stepsTable(w, c.Steps)
+	return true
+}
+
+func stepsTable(w io.Writer, steps []stepInfo) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, step := range c.Steps {
+	for _, step := range steps {
 		fmt.Fprintf(tw, "  %s\t%s\t%s\n", step.subject(), step.move(), step.Does)
 	}
 	tw.Flush()
-	return true
 }
 
 func (s stepInfo) subject() string {

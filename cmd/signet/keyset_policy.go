@@ -75,7 +75,17 @@ func (c *policyCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			return
 		}
 		fmt.Fprintf(w, "Keyset %s: propagation delay %s, rotation %s.\n", c.Name, trimDuration(result.PropagationDelay), everyFor(result.RotateEvery))
+		if c.PropagationDelay != nil {
+			shortDelay(w, *c.PropagationDelay)
+		}
 	})
+}
+
+// shortDelay warns of a delay in which not every worker fetches a new key.
+func shortDelay(w io.Writer, delay time.Duration) {
+	if delay <= keys.DefaultRefreshInterval {
+		fmt.Fprintf(w, "Workers refresh every %s unless told otherwise: with this delay a key may be promoted that some do not have yet.\n", brief(keys.DefaultRefreshInterval))
+	}
 }
 
 // everyFor says how often a keyset rotates by itself, for people.

@@ -73,7 +73,9 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 					return err
 				}
 				earlier = append(earlier, k)
-				result.Keysets = append(result.Keysets, describeBacked(k, "brought forward"))
+				forward := describeBacked(k, "brought forward")
+				forward.Steps = describeChange(rotate.Result{Before: there, After: k}, 0, false).Steps
+				result.Keysets = append(result.Keysets, forward)
 			}
 		}
 		if c.Plan {
@@ -90,6 +92,7 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		}
 		for _, k := range result.Keysets {
 			fmt.Fprintf(w, "%s: %s, %s.\n", k.Name, k.Does, count(k.Keys, "key", "keys"))
+			stepsTable(w, k.Steps)
 		}
 	})
 }
