@@ -95,7 +95,8 @@ type backedKeyset struct {
 	Keys int    `json:"keys" help:"number of its keys that are not destroyed"`
 	Does string `json:"does" help:"what was done, or would be: written; restored, brought forward, there already, or not restored because it was shredded"`
 
-	Steps []stepInfo `json:"steps,omitempty" help:"of one that is brought forward: what changes"`
+	Steps  []stepInfo `json:"steps,omitempty" help:"of one that is brought forward: what changes"`
+	Forget []keys.ID  `json:"forget,omitempty" help:"of one that is brought forward: keys that were destroyed, and stand in earlier versions of it again until they are destroyed once more"`
 }
 
 func describeBacked(k *keys.Keyset, does string) backedKeyset {

@@ -73,9 +73,7 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 					return err
 				}
 				earlier = append(earlier, k)
-				forward := describeBacked(k, "brought forward")
-				forward.Steps = describeChange(rotate.Result{Before: there, After: k}, 0, false).Steps
-				result.Keysets = append(result.Keysets, forward)
+				result.Keysets = append(result.Keysets, describeForward(there, k))
 			}
 		}
 		if c.Plan {
@@ -93,8 +91,22 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		for _, k := range result.Keysets {
 			fmt.Fprintf(w, "%s: %s, %s.\n", k.Name, k.Does, count(k.Keys, "key", "keys"))
 			stepsTable(w, k.Steps)
+			for _, id := range k.Forget {
+				fmt.Fprintf(w, "Key %[1]s was destroyed, and what Vault was restored from has it: earlier versions of the keyset hold it again. As the destroyer:\n\n    signet keyset destroy %[2]s --key=%[1]s --carry-out\n", id, k.Name)
+			}
 		}
 	})
+}
+
+func describeForward(there, k *keys.Keyset) backedKeyset {
+	b := describeBacked(k, "brought forward")
+	b.Steps = describeChange(rotate.Result{Before: there, After: k}, 0, false).Steps
+	for _, key := range there.Keys {
+		if key.State != keys.Destroyed && k.Key(key.ID).State == keys.Destroyed {
+			b.Forget = append(b.Forget, key.ID)
+		}
+	}
+	return b
 }
 
 // put creates keysets, and brings others forward.
