@@ -73,11 +73,7 @@ func (h *Handler) judge(q *request, it *item) {
 		it.close(namespaceMismatch, fmt.Sprintf("X-Namespace is %.100q, sealed is %q", q.namespace, it.ns.Name))
 		return
 	}
-	tenant, isTenants := strings.CutPrefix(outer.Keyset, cmp.Or(it.ns.TenantsUnder, "tenant/"))
-	if !isTenants {
-		tenant = ""
-	}
-	h.ask(q, &it.verdict, tenant)
+	h.ask(q, &it.verdict, it.ns.tenantOf(outer))
 }
 
 // ask puts the question to the policy: may this caller do this with this payload? It is judged by what the outside says,
@@ -92,6 +88,15 @@ func (h *Handler) ask(q *request, v *verdict, tenant string) {
 	if !d.Allowed {
 		v.close(reasonOfDenial(d.Reason), fmt.Sprintf("%s in namespace %q: %s", q.action, v.ns.Name, d.Reason))
 	}
+}
+
+// tenantOf is whose keyset the outside names, "" for one that is no tenant's.
+func (n *Namespace) tenantOf(outer wire.Outer) string {
+	tenant, isTenants := strings.CutPrefix(outer.Keyset, cmp.Or(n.TenantsUnder, "tenant/"))
+	if !isTenants {
+		return ""
+	}
+	return tenant
 }
 
 // open opens what judge let pass, up to Limits.MaxOpened. It counts what was opened and not what is held, so that the

@@ -27,6 +27,15 @@
 // Masks, too, are for people: a request of anything but a browser is refused where something would have to be masked, unless
 // it says that it can tell masks from data ([MasksHeader]). /encode refuses what holds a mask.
 //
+// # External storage
+//
+// What is too large for a history the SDK seals, puts into external storage, and leaves a reference, which /decode
+// returns as it came. POST …/download, which the Web UI sends when somebody clicks on one, answers with the payload,
+// opened, under the policy's action download; a denial of decode denies it as well. Nothing in a reference is
+// authenticated, so nothing is fetched for who may download nothing of the namespace in X-Namespace, which is required
+// here; what is not sealed is not returned; and the sealed namespace decides. References, bytes, and what a caller may
+// have are bounded. It is all or nothing. Without [Config.Storage] there is no such path.
+//
 // # Search tokens
 //
 // POST …/search-token answers {"attribute":"PatientSSN","value":"078-05-1120"} with the tokens that stand for the value

@@ -39,6 +39,21 @@ func (q *quota) take(c *principal.Caller, n int, now time.Time) (ok bool, wait t
 	return false, time.Duration(missing / float64(q.perSecond) * float64(time.Second))
 }
 
+// left is what the caller's bucket holds.
+func (q *quota) left(c *principal.Caller, now time.Time) int64 {
+	return int64(q.bucket([2]string{c.Issuer, c.Subject}, now).TokensAt(now))
+}
+
+// spend takes n out of the caller's bucket, also where it holds less: it has been used.
+func (q *quota) spend(c *principal.Caller, n int64, now time.Time) {
+	q.bucket([2]string{c.Issuer, c.Subject}, now).ReserveN(now, int(min(n, int64(q.burst))))
+}
+
+// until is how long it takes for n to come back.
+func (q *quota) until(n int64) time.Duration {
+	return time.Duration(float64(n) / float64(q.perSecond) * float64(time.Second))
+}
+
 func (q *quota) bucket(who [2]string, now time.Time) *rate.Limiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()

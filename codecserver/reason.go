@@ -40,6 +40,12 @@ const (
 
 	noSearchKeys reason = "no-search-keyset" // search: the namespace or tenant has none
 
+	// Download.
+	referenceRefused   reason = "reference-refused" // it leads to no place that is configured
+	notStored          reason = "not-stored"        // there is nothing
+	notSealed          reason = "not-sealed"        // what is there is not sealed
+	storageUnavailable reason = "storage-unavailable"
+
 	auditUnavailable reason = "audit-unavailable"
 )
 
@@ -62,13 +68,13 @@ func (r reason) outcome() outcome {
 		return outcome{2, http.StatusForbidden, "masked"}
 	case rateLimited:
 		return outcome{2, http.StatusTooManyRequests, "rate-limited"}
-	case notAuthentic, malformed, unknownVersion, keyDestroyed, tooLarge:
+	case notAuthentic, malformed, unknownVersion, keyDestroyed, tooLarge, referenceRefused, notStored, notSealed:
 		return outcome{3, http.StatusUnprocessableEntity, "unreadable"}
 	case noSearchKeys:
 		return outcome{3, http.StatusNotFound, "not-found"}
 	case internal:
 		return outcome{4, http.StatusInternalServerError, "internal"}
-	case keyUnavailable, idpUnavailable:
+	case keyUnavailable, idpUnavailable, storageUnavailable:
 		return outcome{5, http.StatusServiceUnavailable, "unavailable"}
 	}
 	return outcome{1, http.StatusUnauthorized, "unauthenticated"}

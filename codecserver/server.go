@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -86,10 +87,21 @@ type Limits struct {
 	// download a long history. Grants of the policy that say bulk are not counted.
 	PayloadBurst      int
 	PayloadsPerSecond float64
+
+	// Of /download: how many references a request may hold, how many bytes are fetched for it, and how many such requests
+	// are worked on at the same time; defaults 10, 64 MiB and 8. MaxOpened holds as well.
+	MaxReferences int
+	MaxDownload   int64
+	MaxDownloads  int
+	// DownloadBurst is how many bytes are fetched for a caller at once, and DownloadPerSecond how fast that comes back;
+	// defaults 256 MiB and 1 MiB. A reference costs 64 KiB at least. There are no grants that are not counted.
+	DownloadBurst     int64
+	DownloadPerSecond float64
 }
 
 func (l *Limits) setDefaults() error {
-	if l.MaxBody < 0 || l.MaxPayloads < 0 || l.MaxOpened < 0 || l.MaxConcurrent < 0 || l.PayloadBurst < 0 || l.PayloadsPerSecond < 0 {
+	if l.MaxBody < 0 || l.MaxPayloads < 0 || l.MaxOpened < 0 || l.MaxConcurrent < 0 || l.PayloadBurst < 0 || l.PayloadsPerSecond < 0 ||
+		l.MaxReferences < 0 || l.MaxDownload < 0 || l.MaxDownloads < 0 || l.DownloadBurst < 0 || l.DownloadPerSecond < 0 {
 		return errors.New("codecserver: Config.Limits: a limit is negative")
 	}
 	l.MaxBody = cmp.Or(l.MaxBody, 16<<20)
@@ -98,6 +110,8 @@ func (l *Limits) setDefaults() error {
 	l.MaxConcurrent = cmp.Or(l.MaxConcurrent, 256)
 	l.PayloadBurst = cmp.Or(l.PayloadBurst, 3000)
 	l.PayloadsPerSecond = cmp.Or(l.PayloadsPerSecond, 10)
+	l.MaxReferences, l.MaxDownload, l.MaxDownloads = cmp.Or(l.MaxReferences, 10), cmp.Or(l.MaxDownload, 64<<20), cmp.Or(l.MaxDownloads, 8)
+	l.DownloadBurst, l.DownloadPerSecond = min(cmp.Or(l.DownloadBurst, 256<<20), math.MaxInt32), cmp.Or(l.DownloadPerSecond, 1<<20)
 	return nil
 }
 
@@ -113,6 +127,7 @@ type Config struct {
 	Contact       string       // one sentence for explanations: who to ask for access. May be empty
 	Limits        Limits       // zero: the defaults
 	Search        SearchTokens // for /search-token; nil: there is no such path
+	Storage       Storage      // for /download; nil: there is no such path
 	Logger        *slog.Logger // one line per request; nil: none
 }
 
@@ -130,6 +145,9 @@ type Handler struct {
 	quota           *quota
 	search          SearchTokens
 	slots           slots
+	storage         Storage
+	downloads       slots
+	bytes           *quota // that are fetched
 	log             *slog.Logger
 }
 
@@ -157,6 +175,7 @@ func New(c Config) (*Handler, error) {
 		authenticator: c.Authenticator, policy: c.Policy, audit: c.Audit,
 		cors: cors, mode: c.Mode, contact: c.Contact, limits: c.Limits, search: c.Search, log: c.Logger,
 		quota: newQuota(c.Limits.PayloadsPerSecond, c.Limits.PayloadBurst), slots: make(slots, c.Limits.MaxConcurrent),
+		storage: c.Storage, downloads: make(slots, c.Limits.MaxDownloads), bytes: newQuota(c.Limits.DownloadPerSecond, int(c.Limits.DownloadBurst)),
 	}
 	if err := h.addNamespaces(c.Namespaces); err != nil {
 		return nil, fmt.Errorf("codecserver: Config.Namespaces%w", err)
@@ -224,8 +243,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodOptions: // whatever the path: a preflight that fails hides the answer, also a 404
 		w.WriteHeader(http.StatusNoContent)
 	case !known:
-		// Also for /download, which the Web UI calls for payloads in external storage: 404 is how it recognises a codec
-		// server without one.
+		// Also for /download without Config.Storage, which the Web UI calls for payloads in external storage: 404 is how
+		// it recognises a codec server without one.
 		h.fail(q, &problem{status: http.StatusNotFound, code: "not-found", detail: "no such path"})
 	case r.Method != http.MethodPost:
 		header.Set("Allow", "POST, OPTIONS")
@@ -242,6 +261,8 @@ func (h *Handler) action(segment string) (action policy.Action, known bool) {
 		return policy.Action(segment), true
 	case segment == searchPath && h.search != nil:
 		return policy.Search, true
+	case segment == string(policy.Download) && h.storage != nil:
+		return policy.Download, true
 	}
 	return policy.Action(segment), false
 }
@@ -280,6 +301,8 @@ func (h *Handler) post(q *request) {
 		h.encode(q)
 	case policy.Search:
 		h.searchToken(q)
+	case policy.Download:
+		h.download(q)
 	default:
 		h.decode(q)
 	}

@@ -187,7 +187,7 @@ func actionOf(r *http.Request) string {
 		return "preflight"
 	}
 	switch action := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]; action {
-	case string(policy.Decode), string(policy.Encode):
+	case string(policy.Decode), string(policy.Encode), string(policy.Download):
 		return action
 	case "search-token":
 		return string(policy.Search)

@@ -16,7 +16,7 @@ const (
 type Record struct {
 	Time      time.Time `json:"time"` // set by the [Log], UTC
 	RequestID string    `json:"requestId"`
-	Action    string    `json:"action"` // "decode", "encode" or "search"
+	Action    string    `json:"action"` // "decode", "encode", "download" or "search"
 	Decision  Decision  `json:"decision"`
 	Reason    string    `json:"reason,omitempty"` // code, such as "not-granted": codecserver has the list
 	Rule      string    `json:"rule,omitempty"`   // name of the rule of the policy that decided

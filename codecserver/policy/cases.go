@@ -66,7 +66,7 @@ func (c *Case) check() *FieldError {
 		return &FieldError{"want", fmt.Sprintf("%q is neither allow nor deny", c.Want)}
 	}
 	if c.Labels != nil {
-		if e := checkLabels(*c.Labels, c.Action == Decode && c.Want == "allow"); e != nil {
+		if e := checkLabels(*c.Labels, (c.Action == Decode || c.Action == Download) && c.Want == "allow"); e != nil {
 			return e
 		}
 	}

@@ -37,6 +37,9 @@
 // stand in place of groups, subjects and emails. insecureAnyone: true in place of them means every caller whom the
 // issuer vouches for. Entries are compared exactly, with upper and lower case.
 //
+// A denial of decode denies download as well. A grant of decode grants no download: what is in external storage is what
+// was too large for a history.
+//
 // # Labels
 //
 // Whoever may decode sees what is not labelled. A labelled value is shown to a caller whose grants have all of its

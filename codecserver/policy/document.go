@@ -143,7 +143,9 @@ func (g Grant) check() *FieldError {
 		func() *FieldError {
 			return checkWhat(g.Claims, g.ACR, g.Namespaces, g.Workflows, g.Tenants, g.Actions)
 		},
-		func() *FieldError { return checkLabels(g.Labels, slices.Contains(g.Actions, Decode)) },
+		func() *FieldError {
+			return checkLabels(g.Labels, slices.Contains(g.Actions, Decode) || slices.Contains(g.Actions, Download))
+		},
 	)
 }
 

@@ -40,7 +40,7 @@ func (r *Rules) Explain(q Request) (lines []string) {
 
 // explainLabels says what is shown of labelled values, and by which rules beside the one that decided.
 func (r *Rules) explainLabels(q *Request, d Decision) (lines []string) {
-	if !d.Allowed || q.Action != Decode {
+	if !d.Allowed || q.Action != Decode && q.Action != Download {
 		return nil
 	}
 	add := func(kind, name string, shows Labels) {

@@ -28,6 +28,10 @@ type Request struct {
 	Legacy     bool      // sealed by another codec, which says neither for which workflow nor for which tenant
 	BreakGlass string    // why the caller needs access in an emergency; "" where they do not say so
 	Time       time.Time // now
+
+	// Anywhere asks whether there is any workflow and tenant of the namespace for which the answer is yes: what no payload
+	// has said yet. Rules that ask for a workflow or tenant count if they grant, and do not if they deny.
+	Anywhere bool
 }
 
 // The reasons of a [Decision].
@@ -61,10 +65,10 @@ type Rules struct {
 
 // Decide answers: no, if a denial matches; else yes, if a grant, the caller's permissions or, with a reason, a break-glass
 // grant matches; else no. Rules of a kind are tried in the order of the file. A caller without issuer or subject, an
-// empty namespace and an unknown action match nothing. What the rest of the grants add is labels alone.
+// empty namespace and an unknown action match nothing. A denial of [Decode] denies [Download] as well. What the rest of the grants add is labels alone.
 func (r *Rules) Decide(q Request) Decision {
 	d := r.decide(q)
-	if d.Allowed && q.Action == Decode {
+	if d.Allowed && (q.Action == Decode || q.Action == Download) {
 		r.show(&q, &d)
 	}
 	return d

@@ -28,7 +28,7 @@ func (r *rule) mismatch(q *Request) string {
 	switch {
 	case r.issuer != "" && r.issuer != q.Caller.Issuer:
 		return "issuer"
-	case len(r.actions) > 0 && !slices.Contains(r.actions, q.Action):
+	case len(r.actions) > 0 && !slices.Contains(r.actions, q.Action) && !(r.deny && q.Action == Download && slices.Contains(r.actions, Decode)):
 		return "actions"
 	case len(r.namespaces) > 0 && !anyGlob(r.namespaces, q.Namespace):
 		return "namespaces"
@@ -40,14 +40,28 @@ func (r *rule) mismatch(q *Request) string {
 		return "emails"
 	case !r.claimsMatch(q):
 		return "claims"
-	case len(r.workflows) > 0 && !(r.deny && q.Workflow == "") && !anyGlob(r.workflows, q.Workflow):
+	case len(r.workflows) > 0 && !r.ofWorkflow(q):
 		return "workflows"
-	case len(r.tenants) > 0 && !(r.deny && q.Tenant == "" && (q.Legacy || q.Action == Encode)) && !slices.Contains(r.tenants, q.Tenant):
+	case len(r.tenants) > 0 && !r.ofTenant(q):
 		return "tenants"
 	case !r.until.IsZero() && (q.Time.IsZero() || !q.Time.Before(r.until)):
 		return "until"
 	}
 	return ""
+}
+
+func (r *rule) ofWorkflow(q *Request) bool {
+	if q.Anywhere {
+		return !r.deny
+	}
+	return r.deny && q.Workflow == "" || anyGlob(r.workflows, q.Workflow)
+}
+
+func (r *rule) ofTenant(q *Request) bool {
+	if q.Anywhere {
+		return !r.deny
+	}
+	return r.deny && q.Tenant == "" && (q.Legacy || q.Action == Encode) || slices.Contains(r.tenants, q.Tenant)
 }
 
 func (r *rule) claimsMatch(q *Request) bool {

@@ -23,7 +23,7 @@ grants:
   - {name: all, issuer: "https://login.example.com", groups: [staff], namespaces: ["*"], actions: [decode], claims: {department: [finance, it], site: [berlin]}}
   - {name: strong, issuer: "https://login.example.com", groups: [staff], acr: [mfa, hardware], namespaces: [vault], actions: [decode]}
   - {name: some-workflows, issuer: "https://login.example.com", groups: [support], workflows: ["order-*", "a*b*c"], namespaces: [orders], actions: [decode, download]}
-  - {name: acme-only, issuer: "https://login.example.com", groups: [acme], tenants: [acme], namespaces: [orders], actions: [decode, download]}
+  - {name: acme-only, issuer: "https://login.example.com", groups: [acme], tenants: [acme], namespaces: [orders], actions: [decode]}
   - {name: for-a-while, issuer: "https://login.example.com", subjects: [auditor], namespaces: [orders], actions: [decode], until: 2027-01-31T18:00:00Z}
   - {name: by-claim, issuer: "https://login.example.com", claims: {role: [dba]}, namespaces: [orders, hr], actions: [encode]}
   - {name: emergency, issuer: "https://login.example.com", groups: [sre], namespaces: ["*"], actions: [decode], breakGlass: true}
@@ -80,7 +80,6 @@ func TestEveryFieldOfARuleDecides(t *testing.T) {
 		{"a denial of another workflow", policy.Request{Caller: berlin, Action: "decode", Namespace: "orders", Workflow: "order-payroll-7"}, "allow by all"},
 		{"a denial that needs a tenant that is not known yet", policy.Request{Caller: with(who(), "permissions", "shop:write"), Action: "encode", Namespace: "shop"}, "deny by no-evil-shop: denied"},
 		{"a denial that needs a tenant, of a payload that says none", policy.Request{Caller: with(who(), "permissions", "shop:decode"), Action: "decode", Namespace: "shop", Legacy: true}, "deny by no-evil-corp: denied"},
-		{"a grant that needs a tenant, of a payload that says none", policy.Request{Caller: who("acme"), Action: "download", Namespace: "orders", Workflow: "w", Legacy: true}, "deny: not-granted"},
 		{"a payload of no tenant", policy.Request{Caller: with(who(), "permissions", "shop:decode"), Action: "decode", Namespace: "shop"}, "allow by temporal"},
 
 		{"a workflow by pattern", policy.Request{Caller: who("support"), Action: "decode", Namespace: "orders", Workflow: "order-17/a"}, "allow by some-workflows"},
