@@ -127,15 +127,18 @@ func (b *built) handlerConfig(log *slog.Logger) (codecserver.Config, error) {
 		Contact:       c.Contact,
 		Limits:        c.Limits.limits(),
 		Search:        search,
+		Storage:       c.storage,
 		Logger:        log,
 	}, nil
 }
 
 func (l limitsConfig) limits() codecserver.Limits {
-	return codecserver.Limits{
+	all := codecserver.Limits{
 		MaxBody: l.MaxBodyBytes, MaxPayloads: l.MaxPayloads, MaxOpened: l.MaxOpenedBytes,
 		MaxConcurrent: l.MaxConcurrent, PayloadBurst: l.PayloadBurst, PayloadsPerSecond: l.PayloadsPerSecond,
 	}
+	l.addTo(&all)
+	return all
 }
 
 func (b *built) close(log *slog.Logger) {

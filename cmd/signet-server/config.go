@@ -62,6 +62,8 @@ type config struct {
 	StopDelay string `yaml:"stopDelay"`
 	// Limits bound a request, and what a caller may have.
 	Limits limitsConfig `yaml:"limits"`
+	// Storage is where workers keep what is too large for a history. Default: nowhere, and there is no /download.
+	Storage []storageConfig `yaml:"storage"`
 	// Metrics is where Prometheus finds them. Default: nowhere.
 	Metrics metricsConfig `yaml:"metrics"`
 	// Traces is where OpenTelemetry spans go. Default: nowhere.
@@ -204,4 +206,6 @@ type limitsConfig struct {
 	// download of a long history tens of thousands. Grants with bulk: true are not counted. Defaults 3000 and 10.
 	PayloadBurst      int     `yaml:"payloadBurst"`
 	PayloadsPerSecond float64 `yaml:"payloadsPerSecond"`
+
+	DownloadLimits `yaml:",inline"`
 }

@@ -30,7 +30,8 @@ type loaded struct {
 	machines    machines
 	cloud       *temporalcloud.Accounts // nil: Temporal Cloud is no issuer
 	mode        codecserver.Mode
-	refresh     time.Duration // 0: the ring's default
+	storage     codecserver.Storage // nil: none
+	refresh     time.Duration       // 0: the ring's default
 	stopDelay   time.Duration
 }
 
@@ -44,7 +45,7 @@ func loadConfig(file string) (*loaded, error) {
 	if err := strictyaml.Unmarshal(data, &c.config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkRest} {
+	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkStorage, c.Limits.check, c.checkRest} {
 		if err := check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}

@@ -85,7 +85,9 @@ policy:
   deny: [{name: d, namespaces: [x]}]
   grants: [{name: g, issuer: "https://a", groups: [x], namespaces: [payments], actions: [decode]}]
   permissions: [{name: p, issuer: "https://a", decode: [decode]}]
-limits: {maxBodyBytes: 1000, maxPayloads: 10, maxOpenedBytes: 2000, maxConcurrent: 3, payloadBurst: 40, payloadsPerSecond: 0.5}
+limits: {maxBodyBytes: 1000, maxPayloads: 10, maxOpenedBytes: 2000, maxConcurrent: 3, payloadBurst: 40, payloadsPerSecond: 0.5,
+  maxReferences: 2, maxDownloadBytes: 5000, maxDownloads: 1, downloadBurstBytes: 6000, downloadBytesPerSecond: 7}
+storage: [{driver: s3, folder: ., key: path, match: {bucket: acme}}]
 metrics: {listen: ":9464"}
 stopDelay: 5s
 `)
@@ -102,9 +104,10 @@ stopDelay: 5s
 		!c.CORS.AllowCredentials || c.Contact != "Ask." || c.Limits.MaxBodyBytes != 1000 || c.Limits.MaxPayloads != 10 || c.Limits.MaxOpenedBytes != 2000 || c.Audit.File != "a.jsonl" {
 		t.Errorf("loaded %+v", c.config)
 	}
-	l := codecserver.Limits{MaxBody: 1000, MaxPayloads: 10, MaxOpened: 2000, MaxConcurrent: 3, PayloadBurst: 40, PayloadsPerSecond: 0.5}
+	l := codecserver.Limits{MaxBody: 1000, MaxPayloads: 10, MaxOpened: 2000, MaxConcurrent: 3, PayloadBurst: 40, PayloadsPerSecond: 0.5,
+		MaxReferences: 2, MaxDownload: 5000, MaxDownloads: 1, DownloadBurst: 6000, DownloadPerSecond: 7}
 	if c.Limits.limits() != l || c.Audit.MaxFileBytes != 3000 || c.Metrics.Listen != ":9464" || c.stopDelay != 5*time.Second ||
-		c.Policy.Deny[0].Name != "d" || c.Policy.Permissions[0].Name != "p" {
+		c.storage == nil || c.Storage[0].Key != "path" || c.Storage[0].Match["bucket"] != "acme" || c.Policy.Deny[0].Name != "d" || c.Policy.Permissions[0].Name != "p" {
 		t.Errorf("loaded %+v", c.config)
 	}
 }
@@ -169,6 +172,14 @@ func TestAConfigurationThatIsIncompleteOrUnsafeNamesTheField(t *testing.T) {
 		"negative concurrency":     {good + "limits: {maxConcurrent: -1}\n", "limits.maxConcurrent: "},
 		"negative burst":           {good + "limits: {payloadBurst: -1}\n", "limits.payloadBurst: "},
 		"negative rate":            {good + "limits: {payloadsPerSecond: -1}\n", "limits.payloadsPerSecond: "},
+		"negative references":      {good + "limits: {maxReferences: -1}\n", "limits.maxReferences: "},
+		"negative download":        {good + "limits: {maxDownloadBytes: -1}\n", "limits.maxDownloadBytes: "},
+		"negative downloads":       {good + "limits: {maxDownloads: -1}\n", "limits.maxDownloads: "},
+		"negative download burst":  {good + "limits: {downloadBurstBytes: -1}\n", "limits.downloadBurstBytes: "},
+		"negative download rate":   {good + "limits: {downloadBytesPerSecond: -1}\n", "limits.downloadBytesPerSecond: "},
+		"storage without a driver": {good + "storage: [{folder: .}]\n", "storage[0].driver: "},
+		"storage without a folder": {good + "storage: [{driver: s3}]\n", "storage[0].folder: "},
+		"storage that is missing":  {good + "storage: [{driver: s3, folder: nowhere}]\n", "storage[0].folder: stat nowhere"},
 		"metrics without port":     {good + "metrics: {listen: localhost}\n", "metrics.listen: "},
 		"metrics for everybody":    {good + "metrics: {listen: '127.0.0.1:8234'}\n", "metrics.listen: "},
 		"traces without scheme":    {good + "traces: {endpoint: 'collector:4318'}\n", "traces.endpoint: "},

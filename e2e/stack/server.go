@@ -54,6 +54,8 @@ type ServerOptions struct {
 	TenantsUnder string
 	// SearchKeyset of every namespace; "" leaves it out.
 	SearchKeyset string
+	// Storage is where payloads of [Folder] are; empty: the server has no storage.
+	Storage Folder
 }
 
 // Grant is one rule of the policy, as the file spells it.
@@ -151,6 +153,9 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 		s.Vault.Address, asJSON(t, append([]string{}, s.Options.OwnKeysUnder...)), s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
 	fmt.Fprintf(&b, "cors:\n  origins: %s\n  allowCredentials: %t\n", asJSON(t, append([]string{}, o.Origins...)), o.AllowCredentials)
 	fmt.Fprintf(&b, "policy: {file: %q}\naudit: {file: %q, maxFileBytes: %d}\n", policy, c.audit, o.MaxFileBytes)
+	if o.Storage != "" {
+		fmt.Fprintf(&b, "storage: [{driver: %q, folder: %q, match: {bucket: acme}}]\n", o.Storage.Name(), string(o.Storage))
+	}
 	if o.PayloadBurst != 0 {
 		fmt.Fprintf(&b, "limits: {payloadBurst: %d}\n", o.PayloadBurst)
 	}
