@@ -29,6 +29,16 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
+// discarded is an answer that is counted and not kept, as one that has gone to a socket.
+type discarded struct {
+	header        http.Header
+	status, bytes int
+}
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) WriteHeader(status int)      { d.status = status }
+func (d *discarded) Write(p []byte) (int, error) { d.bytes += len(p); return len(p), nil }
+
 // BenchmarkDecode is the handler, with policy and audit records, beside the SDK's handler that runs the same codec.
 // Compare cpu-µs/op of one run.
 func BenchmarkDecode(b *testing.B) {
@@ -56,10 +66,10 @@ func BenchmarkDecode(b *testing.B) {
 					r.Header.Set("Content-Type", "application/json")
 					r.Header.Set("X-Namespace", "payments")
 					r.Header.Set("Authorization", "Bearer ann")
-					rec := httptest.NewRecorder()
-					handler.ServeHTTP(rec, r)
-					if rec.Code != http.StatusOK {
-						b.Fatal(rec.Code, rec.Body)
+					answer := &discarded{header: http.Header{}}
+					handler.ServeHTTP(answer, r)
+					if answer.status > http.StatusOK || answer.bytes == 0 {
+						b.Fatal(answer.status)
 					}
 				}
 				b.ReportMetric(float64((cpu(b)-began).Microseconds())/float64(b.N), "cpu-µs/op")

@@ -244,7 +244,7 @@ func (v *verdict) decision() audit.Decision {
 
 // records returns one record for each sealed payload.
 func (q *request) records(items []*item) []audit.Record {
-	var records []audit.Record
+	records := make([]audit.Record, 0, len(items))
 	for i, it := range items {
 		if !it.sealed || it.already {
 			continue
@@ -260,7 +260,7 @@ func (q *request) records(items []*item) []audit.Record {
 			what.Namespace = it.ns.Name
 		}
 		if it.outer.Keyset != "" {
-			what.Key = fmt.Sprintf("%s/%08x", it.outer.Keyset, it.outer.KeyID)
+			what.Key = it.outer.Key()
 		}
 		if it.legacyKey != "" {
 			what.Key = it.legacyKey

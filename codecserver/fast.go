@@ -5,14 +5,18 @@ import (
 	"encoding/base64"
 
 	commonpb "go.temporal.io/api/common/v1"
+
+	"github.com/signet-temporal/signet/internal/wire"
 )
 
 // fastParse reads a body in the form that the Web UI, the CLI and the SDKs send, of which most of the time of a request
 // would be spent otherwise: {"payloads":[{"metadata":{"<key>":"<base64>"},"data":"<base64>"}]}, in any order and with any
 // spaces, without escapes, other members and other alphabets. ok is false for everything else, also for what is wrong:
-// the whole parser has the last word on it.
-func fastParse(body []byte, maxPayloads int) (items []*item, ok bool) {
-	s := scanner{rest: body}
+// the whole parser has the last word on it. The items point into the memory of the scratch.
+func (m *scratch) fastParse(maxPayloads int) (items []*item, ok bool) {
+	s := scanner{rest: m.body, out: m.valuesOf()[:0]}
+	defer func() { m.values = s.out }()
+	var slots []slot
 	if !s.next('{') || s.key() != "payloads" || !s.next('[') {
 		return nil, false
 	}
@@ -20,7 +24,11 @@ func fastParse(body []byte, maxPayloads int) (items []*item, ok bool) {
 		if len(items) == maxPayloads || len(items) > 0 && !s.next(',') {
 			return nil, false
 		}
-		it := &item{payload: &commonpb.Payload{}}
+		if len(slots) == 0 {
+			slots = make([]slot, min(1+len(items), 64)) // one, two, four, …: few of them, and none for nothing
+		}
+		it := &slots[0].item
+		it.payload, slots = &slots[0].payload, slots[1:]
 		s.space()
 		begin := s.rest
 		if !s.payload(it.payload) {
@@ -36,7 +44,16 @@ func fastParse(body []byte, maxPayloads int) (items []*item, ok bool) {
 	return items, len(s.rest) == 0
 }
 
-type scanner struct{ rest []byte }
+// slot is an item and what it points to, of which there are many in one piece of memory.
+type slot struct {
+	item    item
+	payload commonpb.Payload
+}
+
+type scanner struct {
+	rest []byte
+	out  []byte // the values of base64, one behind the other; there is room for all that rest can hold
+}
 
 func (s *scanner) space() {
 	for len(s.rest) > 0 && (s.rest[0] == ' ' || s.rest[0] == '\n' || s.rest[0] == '\t' || s.rest[0] == '\r') {
@@ -74,6 +91,18 @@ func (s *scanner) key() string {
 	if !ok || !s.next(':') {
 		return ""
 	}
+	switch string(text) { // those that are in almost every payload need no memory of their own
+	case "metadata":
+		return "metadata"
+	case "data":
+		return "data"
+	case wire.MetadataEncoding:
+		return wire.MetadataEncoding
+	case wire.MetadataKeyID:
+		return wire.MetadataKeyID
+	case wire.MetadataContext:
+		return wire.MetadataContext
+	}
 	for _, c := range text {
 		if c < ' ' || c > '~' || c == '\\' {
 			return ""
@@ -88,9 +117,10 @@ func (s *scanner) base64() ([]byte, bool) {
 	if !ok || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
 		return nil, false
 	}
-	out := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Decode(out, text)
-	return out[:n], err == nil
+	begin := len(s.out)
+	n, err := base64.StdEncoding.Decode(s.out[begin:cap(s.out)], text)
+	s.out = s.out[:begin+n]
+	return s.out[begin : begin+n : begin+n], err == nil
 }
 
 func (s *scanner) payload(p *commonpb.Payload) bool {

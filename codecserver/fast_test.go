@@ -16,7 +16,7 @@ func TestTheFastParserTakesWhatClientsSend(t *testing.T) {
 		`{"payloads":[{"metadata":{"encoding":"anNvbi9wbGFpbg=="},"data":"MQ=="}]}`,
 		"{ \"payloads\" : [ {\"data\":\"\",\n\t\"metadata\":{\"a\":\"\", \"b\" : \"eA==\"}} , {} ]\r\n}\n",
 	} {
-		if _, ok := fastParse([]byte(body), 10); !ok {
+		if _, ok := (&scratch{body: []byte(body)}).fastParse(10); !ok {
 			t.Errorf("%s is left to the whole parser", body)
 		}
 	}
@@ -36,7 +36,7 @@ func FuzzFastParse(f *testing.F) {
 	}
 	h := &Handler{limits: Limits{MaxPayloads: 3}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		fast, ok := fastParse(bytes.Clone(body), 3)
+		fast, ok := (&scratch{body: bytes.Clone(body)}).fastParse(3)
 		if !ok {
 			return
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -53,14 +52,12 @@ type item struct {
 // so that a million empty ones cost no more than their bytes. Members it does not know are skipped, here and inside
 // payloads.
 func (h *Handler) readPayloads(q *request, maxBody int64) ([]*item, error) {
-	var body bytes.Buffer
-	body.Grow(int(min(max(q.ContentLength, 0), maxBody, 1<<20)) + bytes.MinRead) // no more for a length that is only promised
-	_, err := body.ReadFrom(http.MaxBytesReader(q.w, q.Body, maxBody))
+	err := q.scratch.read(q.Request, q.w, maxBody)
 	var items []*item
 	if err == nil {
 		var ok bool
-		if items, ok = fastParse(body.Bytes(), h.limits.MaxPayloads); !ok {
-			items, err = h.parse(json.NewDecoder(&body))
+		if items, ok = q.scratch.fastParse(h.limits.MaxPayloads); !ok {
+			items, err = h.parse(json.NewDecoder(bytes.NewReader(q.scratch.body)))
 		}
 	}
 	var tooLarge *http.MaxBytesError
@@ -150,7 +147,7 @@ func (h *Handler) answer(q *request, items []*item) {
 			size += int(sizeOf(it.out))*4/3 + 256
 		}
 	}
-	body := append(make([]byte, 0, size), `{"payloads":[`...)
+	body := append(slices.Grow(q.scratch.answer[:0], size), `{"payloads":[`...)
 	for i, it := range items {
 		if i > 0 {
 			body = append(body, ',')
@@ -161,11 +158,13 @@ func (h *Handler) answer(q *request, items []*item) {
 		}
 		var err error
 		if body, err = appendPayload(body, it.out); err != nil {
+			q.scratch.answer = body
 			h.fail(q, fmt.Errorf("writing a payload: %w", err))
 			return
 		}
 	}
 	body = append(body, "]}"...)
+	q.scratch.answer = body
 	q.w.Header().Set("Content-Type", "application/json")
 	q.w.WriteHeader(http.StatusOK)
 	_, _ = q.w.Write(body) // the client has gone: nobody is left to tell
@@ -176,16 +175,20 @@ func (h *Handler) answer(q *request, items []*item) {
 // the Web UI does not recognise a payload without them.
 func appendPayload(dst []byte, p *commonpb.Payload) ([]byte, error) {
 	dst = append(dst, `{"metadata":{`...)
-	for i, key := range slices.Sorted(maps.Keys(p.GetMetadata())) {
+	keys := make([]string, 0, 8)
+	for key := range p.GetMetadata() {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for i, key := range keys {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		name, err := json.Marshal(key)
-		if err != nil {
+		var err error
+		if dst, err = appendName(dst, key); err != nil {
 			return nil, err
 		}
-		dst = append(append(dst, name...), ':')
-		dst = appendBase64(dst, p.GetMetadata()[key])
+		dst = appendBase64(append(dst, ':'), p.GetMetadata()[key])
 	}
 	dst = appendBase64(append(dst, `},"data":`...), p.GetData())
 	for i, external := range p.GetExternalPayloads() {
@@ -200,6 +203,17 @@ func appendPayload(dst []byte, p *commonpb.Payload) ([]byte, error) {
 		dst = append(dst, ']')
 	}
 	return append(dst, '}'), nil
+}
+
+// appendName writes most names as they are.
+func appendName(dst []byte, name string) ([]byte, error) {
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(name)
+			return append(dst, quoted...), err
+		}
+	}
+	return append(append(append(dst, '"'), name...), '"'), nil
 }
 
 func appendBase64(dst, data []byte) []byte {

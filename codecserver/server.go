@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -145,6 +146,7 @@ type Handler struct {
 	quota           *quota
 	search          SearchTokens
 	slots           slots
+	scratch         sync.Pool // of *scratch
 	storage         Storage
 	downloads       slots
 	bytes           *quota // that are fetched
@@ -222,6 +224,7 @@ type request struct {
 	explain    bool
 	masks      bool              // whoever asks can tell a mask from data
 	caller     *principal.Caller // nil while nobody is known
+	scratch    *scratch
 	payloads   int
 	retryAfter time.Duration // of a refusal that passes by itself
 }
@@ -268,6 +271,8 @@ func (h *Handler) action(segment string) (action policy.Action, known bool) {
 }
 
 func (h *Handler) post(q *request) {
+	h.borrow(q)
+	defer h.giveBack(q)
 	err := q.checkHeaders()
 	if err != nil {
 		h.fail(q, err)

@@ -26,15 +26,15 @@ const (
 // before is what the first record of a chain has in place of the hash of a record before it.
 var before = strings.Repeat("0", 2*sha256.Size)
 
-// link returns the line of the next record and the head that it makes. body is the record as a JSON object that is not
+// link appends the line of the next record to lines, and returns the head that it makes. body is the record as a JSON object that is not
 // empty. cut says that the lines since the last record are cut short.
-func (h Head) link(body []byte, cut bool) ([]byte, Head) {
+func (h Head) link(lines, body []byte, cut bool) ([]byte, Head) {
 	prev := h.Hash
 	if h.Seq == 0 {
 		prev = before
 	}
-	line := make([]byte, 0, len(body)+linkSize)
-	line = append(line, `{"seq":`...)
+	begin := len(lines)
+	line := append(lines, `{"seq":`...)
 	line = strconv.AppendUint(line, h.Seq+1, 10)
 	line = append(line, `,"prev":"`...)
 	line = append(line, prev...)
@@ -43,7 +43,7 @@ func (h Head) link(body []byte, cut bool) ([]byte, Head) {
 		line = append(line, `"cut":true,`...)
 	}
 	line = append(line, body[1:len(body)-1]...)
-	hash := hashOf(line)
+	hash := hashOf(line[begin:])
 	line = append(line, hashMember...)
 	line = append(line, hash...)
 	return append(line, `"}`...), Head{h.Seq + 1, hash}

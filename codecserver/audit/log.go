@@ -89,7 +89,8 @@ func encode(records []Record) ([][]byte, error) {
 	enc.SetEscapeHTML(false)
 	now := time.Now().UTC()
 	bodies := make([][]byte, 0, len(records))
-	for _, r := range records {
+	for i := range records {
+		r := &records[i]
 		r.Time = now
 		text.Reset()
 		if err := enc.Encode(r); err != nil {
@@ -170,7 +171,11 @@ func (l *Log) write(bodies [][]byte) error {
 	if err := l.makeRoom(); err != nil {
 		return err
 	}
-	var lines []byte
+	size := 1
+	for _, body := range bodies {
+		size += len(body) + linkSize
+	}
+	lines := make([]byte, 0, size)
 	if l.torn {
 		lines = append(lines, '\n')
 	}
@@ -178,9 +183,7 @@ func (l *Log) write(bodies [][]byte) error {
 	heads, ends := make([]Head, len(bodies)), make([]int, len(bodies))
 	head, cut := l.head, l.cut
 	for i, body := range bodies {
-		var line []byte
-		line, head = head.link(body, cut)
-		lines = append(lines, line...)
+		lines, head = head.link(lines, body, cut)
 		heads[i], ends[i], cut = head, len(lines), false
 		lines = append(lines, '\n')
 	}

@@ -45,6 +45,11 @@ type Outer struct {
 	Workflow string // "wf": the workflow id, "" where the encoder did not know one
 }
 
+// Key names the key: <keyset name>/<8 lower-case hex digits>.
+func (o Outer) Key() string {
+	return string(appendKeyID(make([]byte, 0, len(o.Keyset)+1+idDigits), o.Keyset, o.KeyID))
+}
+
 // Sealed reports whether metadata claims to be of a sealed payload of any version of our format.
 func Sealed(metadata map[string][]byte) bool {
 	_, ok := metadata[MetadataContext]
