@@ -1,8 +1,13 @@
 package shred_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/signet-temporal/signet/e2e/stack"
 )
@@ -121,6 +126,13 @@ func TestTheCustodianMakesTransitKeysOfTenantsAndSetsNothingOfThem(t *testing.T)
 			t.Errorf("the custodian deletes the Transit key: %v", err)
 		}
 	}
+	// A keyset that begins with a key made elsewhere has its own Transit key as well.
+	foreign := s.WriteFile(t, "foreign.json", foreignKeyset(t))
+	must(t, s, s.Roles.CustodianToken, "keyset", "import", under+"imported", "--file="+foreign, "--as=primary", "--insecure-cleartext-keys")
+	whole(t, s, "imported")
+	if key := s.VaultRead(t, "transit/keys/"+ownTransit+"imported"); key == nil {
+		t.Error("an imported keyset has no Transit key of its own")
+	}
 	// Setting up sees that nothing lies there under the shared key, and writes policies that know.
 	must(t, s, s.Vault.Token, "vault", "setup", "--own-keys-under="+under)
 	refused(t, s, s.Vault.Token, 1, `keyset "ns/payments" is wrapped by the shared Transit key`, "vault", "setup", "--own-keys-under=ns/")
@@ -132,4 +144,18 @@ func TestTheCustodianMakesTransitKeysOfTenantsAndSetsNothingOfThem(t *testing.T)
 			t.Errorf("%v: exit code %d, %s", args, got.Code, got.Stderr)
 		}
 	}
+}
+
+// foreignKeyset is a Tink keyset in clear.
+func foreignKeyset(t *testing.T) string {
+	t.Helper()
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }

@@ -14,6 +14,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -182,6 +183,58 @@ func TestOfThreeTenantsOneIsErased(t *testing.T) {
 	gone(t, w.Stack, "acme")
 	w.closed(t)
 	w.opens(t, "bravo")
+	w.openOnesStayOpen(t)
+}
+
+// openOnesStayOpen: whoever insists shreds a keyset that an open workflow needs. Its tasks fail, it stays open, and the
+// worker goes on with the others.
+func (w *world) openOnesStayOpen(t *testing.T) {
+	t.Helper()
+	doom(t, w.Stack, under+"coyote")
+	got := w.SignetAs(t, token(t, w.Stack, "shredder"), "shred", under+"coyote", "--address="+w.Temporal.Address, "--namespace=payments", "--carry-out", "--allow-open-workflows")
+	if got.Code != 0 || !strings.Contains(got.Stdout, "payments  1 open workflow by id\n  coyote/order-1\n") || !strings.Contains(got.Stdout, "in 1 open and ") {
+		t.Fatalf("exit code %d: %s%s", got.Code, got.Stdout, got.Stderr)
+	}
+	stack.Eventually(t, 30*time.Second, func() error {
+		if _, err := w.ended(t, "coyote"); !errors.Is(err, keys.ErrShredded) {
+			return fmt.Errorf("a client of coyote reads: %w", err)
+		}
+		return nil
+	})
+	if _, err := w.raw.WorkflowService().SignalWorkflowExecution(t.Context(), &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace: "payments", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: "coyote/order-1"}, SignalName: "ship",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.taskFails(t, "coyote/order-1")
+	if err := w.client.SignalWorkflow(t.Context(), "bravo/order-1", "", "ship", "Ulm"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.result(t, w.client.GetWorkflow(t.Context(), "bravo/order-1", "")); err != nil || out != "tea to Ulm" {
+		t.Errorf("bravo: %q, %v", out, err)
+	}
+	d, err := w.raw.DescribeWorkflowExecution(t.Context(), "coyote/order-1", "")
+	if err != nil || d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		t.Errorf("coyote's workflow is %s, %v, want it open", d.GetWorkflowExecutionInfo().GetStatus(), err)
+	}
+}
+
+// taskFails waits until a task of a workflow has failed.
+func (w *world) taskFails(t *testing.T, id string) {
+	t.Helper()
+	stack.Eventually(t, 30*time.Second, func() error {
+		events := w.raw.GetWorkflowHistory(t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			event, err := events.Next()
+			if err != nil {
+				return err
+			}
+			if event.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED {
+				return nil
+			}
+		}
+		return fmt.Errorf("no task of %s has failed", id)
+	})
 }
 
 // openIsListedAndInTheWay: an open workflow and then a schedule of acme's are what is asked about first.
@@ -207,6 +260,11 @@ func (w *world) openIsListedAndInTheWay(t *testing.T) {
 		}
 		return nil
 	})
+	// Where ids are made otherwise it is said what they begin with.
+	got := w.shred(t, w.Roles.CustodianToken, "--schedule", "--namespace=payments", "--workflows-beginning-with=bra", "--output=json")
+	if got.Code != 3 || !slices.Equal(read(t, got.Stdout).Asked[0].ListedIDs, []string{"bravo/order-1"}) {
+		t.Errorf("by another beginning: exit code %d: %s", got.Code, got.Stdout)
+	}
 	if err := w.client.TerminateWorkflow(t.Context(), "acme/order-1", "", "erasure"); err != nil {
 		t.Fatal(err)
 	}
@@ -316,19 +374,7 @@ func (w *world) closed(t *testing.T) {
 	// A worker that meets acme's payload fails that task, and goes on with everything else.
 	id := fmt.Sprintf("acme/stray-%d", time.Now().UnixNano())
 	if _, err := w.raw.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "orders", WorkflowTaskTimeout: 2 * time.Second}, "Quick", w.sealed(t, "acme")); err == nil {
-		stack.Eventually(t, 30*time.Second, func() error {
-			events := w.raw.GetWorkflowHistory(t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-			for events.HasNext() {
-				event, err := events.Next()
-				if err != nil {
-					return err
-				}
-				if event.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED {
-					return nil
-				}
-			}
-			return errors.New("no task of it has failed")
-		})
+		w.taskFails(t, id)
 		if err := w.raw.TerminateWorkflow(t.Context(), id, "", "erasure"); err != nil {
 			t.Error(err)
 		}

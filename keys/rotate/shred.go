@@ -163,7 +163,7 @@ func Shred(ctx context.Context, store Forgetter, kek keys.KEK, name string, e Sh
 	r := ShredResult{}
 	if seen.Before.OwnKEK {
 		if r.KEK = ownKEK(kek, name); r.KEK == "" {
-			return ShredResult{}, fmt.Errorf("keyset %q has a key-encryption key of its own, and where that is was not said: nothing was shredded", name)
+			return ShredResult{}, fmt.Errorf("keyset %q has a key-encryption key of its own, and the configuration does not say so: nothing was done: name what its name begins with in ownKeysUnder (--own-keys-under)", name)
 		}
 		if r.KEKRemoved, err = own.ReleaseKEK(ctx, name); err != nil {
 			return ShredResult{}, fmt.Errorf("keyset %q is not shredded: %w", name, err)

@@ -200,7 +200,7 @@ func TestShreddingRemovesTheKEKOfItsOwnLast(t *testing.T) {
 		}
 		// One that others need stays, and a configuration that knows of no own KEK shreds nothing of a keyset that has one.
 		store, kek = doomed(t)
-		if _, err := rotate.Shred(t.Context(), store, kek.KEK, name, anyway); err == nil || !strings.Contains(err.Error(), "nothing was shredded") {
+		if _, err := rotate.Shred(t.Context(), store, kek.KEK, name, anyway); err == nil || !strings.Contains(err.Error(), "nothing was done") {
 			t.Errorf("by a configuration without it: %v", err)
 		}
 	})
