@@ -2,6 +2,8 @@ package shred_test
 
 import (
 	"bytes"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,4 +160,36 @@ func foreignKeyset(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return text.String()
+}
+
+// TestAKeysetThatSharesItsTransitKeyIsShreddedAsFarAsThatGoes: the Transit key stays for the others, and the receipt says
+// that a backup of KV goes on opening, which is so.
+func TestAKeysetThatSharesItsTransitKeyIsShreddedAsFarAsThatGoes(t *testing.T) {
+	s := startVault(t, "acme")
+	s.CreateKeyset(t, "ns/other")
+	file := filepath.Join(s.Dir, "before.json")
+	must(t, s, s.Roles.CustodianToken, "keyset", "backup", "--file="+file)
+	doom(t, s, "ns/payments")
+	held := token(t, s, "shredder", "ns/payments")
+	if plan := must(t, s, held, "shred", "ns/payments", "--carry-out", "--allow-open-workflows", "--plan"); !strings.Contains(plan, "Transit key signet stays, since other keysets share it: backups of KV go on opening") {
+		t.Errorf("the plan is %s", plan)
+	}
+	r := read(t, must(t, s, held, "shred", "ns/payments", "--carry-out", "--allow-open-workflows", "--output=json")).Keysets[0]
+	if r.Own || r.TransitKey != "signet" || r.Shredded == nil {
+		t.Errorf("the receipt is %+v", r)
+	}
+	said := slices.ContainsFunc(r.Remains, func(left remains) bool {
+		return left.Opens && strings.Contains(left.Where, "backups of KV alone") && strings.Contains(left.What, "it is not deleted")
+	})
+	if !said {
+		t.Errorf("the receipt does not say that backups of KV open: %+v", r.Remains)
+	}
+	if out := must(t, s, held, "shred", "ns/payments", "--carry-out"); !strings.Contains(out, "  stays    Transit key signet, which other keysets share\n") {
+		t.Errorf("once more: %s", out)
+	}
+	must(t, s, s.Roles.WorkerToken, "keyset", "verify", "ns/other", under+"acme")
+	if out := must(t, s, s.Roles.WorkerToken, "keyset", "verify", "ns/payments"); !strings.Contains(out, "ns/payments: shredded") {
+		t.Errorf("verify says %s", out)
+	}
+	must(t, s, s.Roles.WorkerToken, "keyset", "verify", "--file="+file, "ns/payments") // as the receipt says
 }

@@ -87,6 +87,11 @@ func refused(t *testing.T, s *stack.Stack, token string, code int, text string, 
 	return got
 }
 
+type remains struct {
+	Where, What, Do string
+	Opens           bool
+}
+
 // receipts is what signet shred prints as JSON.
 type receipts struct {
 	Asked []struct {
@@ -103,10 +108,7 @@ type receipts struct {
 		ShredAfter, Shredded *time.Time
 		Keys                 []string
 		Steps                []struct{ Does string }
-		Remains              []struct {
-			Where, What, Do string
-			Opens           bool
-		}
+		Remains              []remains
 	}
 }
 
