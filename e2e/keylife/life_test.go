@@ -96,39 +96,6 @@ func TestAKeyLivesFromPendingToDestroyed(t *testing.T) {
 	}
 }
 
-// TestPlansTouchNothing runs every changing command with --plan: Vault has the same version of the document after it.
-func TestPlansTouchNothing(t *testing.T) {
-	s := start(t, time.Millisecond)
-	first := states(t, s)["primary"][0]
-	run(t, s, "rotate", keyset)
-	second := run(t, s, "promote", keyset).Key
-	third := run(t, s, "rotate", keyset).Key
-	s.VaultWrite(t, "transit/keys/signet/rotate", nil)
-	version := func() string {
-		return fmt.Sprint(s.VaultRead(t, "secret/metadata/signet/keysets/"+keyset).Data["current_version"])
-	}
-	before := version()
-	for want, args := range map[string][]string{
-		"pending → primary":           {"promote", keyset, "--force"},
-		"pending → retired":           {"retire", keyset, "--key=" + third},
-		"retired → disabled":          {"disable", keyset, "--key=" + first, "--force"},
-		"is marked as compromised":    {"rotate", keyset, "--compromised=" + second},
-		"rotation every 720h0m0s":     {"policy", keyset, "--rotate-every=720h"},
-		"stays retired  is wrapped":   {"rewrap", keyset},
-		"would be created":            {"create", "ns/new"},
-		"nothing is to be done":       {"rotate", "--auto", keyset},
-		"Plan for keyset ns/payments": {"rotate", keyset},
-	} {
-		if out := signet(t, s, append(append([]string{"keyset"}, args...), "--plan")...); !strings.Contains(out, want) {
-			t.Errorf("%v --plan printed %q, want %q", args, out, want)
-		}
-	}
-	if after := version(); after != before {
-		t.Errorf("the document is at version %s, was %s", after, before)
-	}
-	refused(t, s, 4, `keyset "ns/new" does not exist`, "status", "ns/new")
-}
-
 // TestRewrapLetsTheOldestTransitVersionRise rotates the Transit key, sees who lags, rewraps and forbids the old version.
 func TestRewrapLetsTheOldestTransitVersionRise(t *testing.T) {
 	s := start(t, time.Millisecond)
