@@ -74,6 +74,7 @@ func newWorld(t *testing.T) *world {
 		{"signet keyset disable ns/payments --key=# --namespace=payments", w.end},
 		{"signet keyset destroy ns/payments --key=# --carry-out --namespace=payments", w.aWeekPasses},
 		{"signet keyset restore --file=keysets-2026-11-26.json", w.loseKeyset},
+		{"signet vault setup", w.policies},
 		{"signet keyset restore --file=keysets-2026-11-26.json --forward", w.snapshot},
 	}
 	return w
@@ -193,6 +194,19 @@ func (w *world) snapshot(t *testing.T) {
 		key := &k.Keys[len(k.Keys)-1]
 		key.State, key.Retired, key.Compromised = keys.Primary, time.Time{}, time.Time{}
 	})
+}
+
+// policies writes those of all roles but one, which is younger than the snapshot.
+func (w *world) policies(t *testing.T) {
+	for _, role := range vaultstore.Roles() {
+		policy, err := vaultstore.Options{}.Policy(role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if role != vaultstore.RoleAuditor {
+			w.VaultWrite(t, "sys/policies/acl/signet-"+string(role), map[string]any{"policy": policy})
+		}
+	}
 }
 
 // begin starts an application: a worker, workflows, a schedule.
