@@ -204,6 +204,10 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 	for i, name := range found {
 		g.Go(func() error {
 			doc, err := s.read(gctx, name)
+			if errors.Is(err, errNoKeyset) { // whoever fetches it is told; one such secret does not hide all keysets
+				live[i] = true
+				return nil
+			}
 			live[i] = doc.keyset != nil
 			return err
 		})
@@ -254,6 +258,8 @@ func (s *Store) walk(ctx context.Context, dir string) ([]string, error) {
 	return names, nil
 }
 
+var errNoKeyset = errors.New("has no field \"keyset\"")
+
 // read asks the KV engine for one document. Only an answer that came from a KV v2 engine counts as "there is none".
 func (s *Store) read(ctx context.Context, name string) (document, error) {
 	c := call{path: s.dataPath(name), capability: "read"}
@@ -291,7 +297,7 @@ func (s *Store) read(ctx context.Context, name string) (document, error) {
 		return doc, nil
 	}
 	if doc.keyset = data.Data.Keyset; doc.keyset == nil {
-		return document{}, fmt.Errorf("the secret at %q has no field \"keyset\", so signet did not write it: move it out of prefix %q", c.path, s.opts.Prefix)
+		return document{}, fmt.Errorf("the secret at %q %w, so signet did not write it: move it out of prefix %q", c.path, errNoKeyset, s.opts.Prefix)
 	}
 	return doc, nil
 }

@@ -137,6 +137,23 @@ func TestListLeavesOutWhatIsNoLiveKeyset(t *testing.T) {
 	}
 }
 
+// Whoever may write one document must not hold up all: what is no keyset is listed, and reading it says why.
+func TestWhatIsNoKeysetIsListedAndHoldsUpNobody(t *testing.T) {
+	base := "GET secret/metadata/signet/keysets"
+	foreign := reply{status: 200, body: `{"data":{"data":{"hello":"world"},"metadata":{"created_time":"2026-11-22T10:07:06.06366112Z","version":1}}}`}
+	f := script(map[string][]reply{
+		base:                               {{status: 200, body: `{"data":{"keys":["b","notes"]}}`}},
+		"GET secret/data/signet/keysets/b": {live}, "GET secret/data/signet/keysets/notes": {foreign},
+	})
+	store := f.store(t)
+	got, err := store.List(t.Context())
+	if want := "[b notes]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("List = %v, %v, want %s", got, err, want)
+	}
+	_, _, err = store.Fetch(t.Context(), "notes")
+	wantProblem(t, err, 0, `no field "keyset"`)
+}
+
 func TestAListThatMeetsATroubleIsNoShorterListButAnError(t *testing.T) {
 	base := "GET secret/metadata/signet/keysets"
 	for name, trouble := range map[string]reply{"sealed": sealed, "denied": denied} {
