@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"image/color"
 	"image/draw"
 	"image/png"
 	"net/url"
@@ -105,20 +106,24 @@ func labelledWorld(t *testing.T) (*world, string) {
 // its place, and the audit log says so. With SIGNET_E2E_PICTURE=<file> the picture of both is written there.
 func TestTwoOperators(t *testing.T) {
 	t.Parallel()
+	file := os.Getenv("SIGNET_E2E_PICTURE")
 	w, runID := labelledWorld(t)
 	for _, v := range versions() {
 		t.Run(string(v), func(t *testing.T) {
 			pages := w.uis[v][setting{}] + "/namespaces/payments/workflows/admission-17/" + runID
-			var pictures [][]byte
+			var pictures []image.Image
 			for _, who := range []string{"alice", "bob"} {
 				b := openBrowser(t, w.server.Cert.CAFile)
 				b.logIn(pages+"/history", who)
-				pictures = append(pictures, b.lookAtAdmission(t, w, pages, who))
+				b.lookAtAdmission(t, w, pages, who)
+				if file != "" && v == ui258 {
+					pictures = append(pictures, b.picture(pages))
+				}
 				if who == "bob" {
 					b.sendBack(t, w, w.uis[v][setting{}], runID)
 				}
 			}
-			if file := os.Getenv("SIGNET_E2E_PICTURE"); file != "" && v == ui258 {
+			if len(pictures) > 0 {
 				beside(t, file, pictures)
 			}
 		})
@@ -126,8 +131,8 @@ func TestTwoOperators(t *testing.T) {
 	w.checkLabels(t)
 }
 
-// lookAtAdmission goes through the pages and returns a picture of the first.
-func (b *browser) lookAtAdmission(t *testing.T, w *world, pages, who string) (picture []byte) {
+// lookAtAdmission goes through the pages that show what the workflow carries.
+func (b *browser) lookAtAdmission(t *testing.T, w *world, pages, who string) {
 	t.Helper()
 	may := who == "alice"
 	seen := ""
@@ -149,7 +154,6 @@ func (b *browser) lookAtAdmission(t *testing.T, w *world, pages, who string) (pi
 	}
 	b.awaitText("ward-input", "ward-result")
 	read("ward-input")
-	picture = b.picture()
 	b.screenshot("history-" + who)
 	b.click(failedRow)
 	read("ward-detail")
@@ -171,7 +175,6 @@ func (b *browser) lookAtAdmission(t *testing.T, w *world, pages, who string) (pi
 			}
 		}
 	}
-	return picture
 }
 
 // sendBack fills the form from the workflow that is masked, as "start workflow like this one" does, and sends it.
@@ -230,38 +233,44 @@ func (w *world) checkLabels(t *testing.T) {
 	}
 }
 
-// picture is the page in a window that is narrow enough for two of them, scrolled to what the workflow was given.
-func (b *browser) picture() []byte {
+// picture is what stands beside the menu of a page that is narrow enough for two of them, with the input opened.
+func (b *browser) picture(pages string) image.Image {
 	b.t.Helper()
-	b.do(chromedp.EmulateViewport(pictureWidth, pictureHeight))
-	b.show(`"ward-input"`)
+	const menu, width, height = 256, 986, 850
+	b.do(chromedp.EmulateViewport(1000, 900))
+	b.open(pages + "/history")
+	b.awaitText("ward-input", "ward-result")
+	b.eval(`(e => { while (!e.querySelector("button")) e = e.parentElement; e.querySelector("button").click(); return "" })(
+		[...document.querySelectorAll("body *")].find(e => e.children.length == 0 && e.textContent.includes("ward-input")))`)
+	b.awaitText(`"ward": "ward-input"`)
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	page, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	b.do(chromedp.EmulateViewport(1500, 1250))
-	return shot
+	part := image.NewRGBA(image.Rect(0, 0, width-menu, height))
+	draw.Draw(part, part.Bounds(), page, image.Pt(menu, 0), draw.Src)
+	return part
 }
 
-const pictureWidth, pictureHeight = 900, 800
-
 // beside writes pictures into one file, side by side.
-func beside(t *testing.T, file string, pictures [][]byte) {
+func beside(t *testing.T, file string, pictures []image.Image) {
 	t.Helper()
-	const gap = 20
-	whole := image.NewRGBA(image.Rect(0, 0, len(pictures)*(pictureWidth+gap)-gap, pictureHeight))
-	draw.Draw(whole, whole.Bounds(), image.White, image.Point{}, draw.Src)
-	for i, text := range pictures {
-		one, err := png.Decode(bytes.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		draw.Draw(whole, one.Bounds().Add(image.Pt(i*(pictureWidth+gap), 0)), one, image.Point{}, draw.Src)
+	const gap = 24
+	size := pictures[0].Bounds().Size()
+	whole := image.NewRGBA(image.Rect(0, 0, len(pictures)*(size.X+gap)-gap, size.Y))
+	draw.Draw(whole, whole.Bounds(), image.NewUniform(color.Gray{0x80}), image.Point{}, draw.Src)
+	for i, one := range pictures {
+		draw.Draw(whole, one.Bounds().Add(image.Pt(i*(size.X+gap), 0)), one, image.Point{}, draw.Src)
 	}
 	var out bytes.Buffer
-	if err := png.Encode(&out, whole); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, whole); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
