@@ -61,15 +61,21 @@ func Payload(p *commonpb.Payload, view View) Result {
 
 // read returns the labels that have pointers, sorted, and the pointers.
 func read(value []byte) (names []string, pointers []pointer, err error) {
-	var of []string // the label of each pointer
+	pointers = make([]pointer, 0, min(bytes.Count(value, []byte{','})+1, 256)) // enough, as a rule
+	names = make([]string, 0, 4)
 	err = labels.Each(value, func(label, rest string) {
-		if i, found := slices.BinarySearch(names, label); !found {
-			names = slices.Insert(names, i, label)
+		i := slices.Index(names, label)
+		if i < 0 {
+			i, names = len(names), append(names, label)
 		}
-		of, pointers = append(of, label), append(pointers, pointer{rest: rest})
+		pointers = append(pointers, pointer{rest, i})
 	})
-	for i := range pointers {
-		pointers[i].label, _ = slices.BinarySearch(names, of[i])
+	if err == nil && !slices.IsSorted(names) { // as some other writer has them
+		sorted := slices.Sorted(slices.Values(names))
+		for i, p := range pointers {
+			pointers[i].label, _ = slices.BinarySearch(sorted, names[p.label])
+		}
+		names = sorted
 	}
 	return names, pointers, err
 }

@@ -10,6 +10,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/signet-temporal/signet/internal/rawjson"
 	"github.com/signet-temporal/signet/labels"
 )
 
@@ -196,6 +197,20 @@ func BenchmarkMask(b *testing.B) {
 	data := `{"name":"Ann Example","ssn":"078-05-1120","born":"1970-01-01","visits":[{"when":"2026-01-01","note":"well"},{"when":"2026-02-01","note":"unwell"}],"address":{"street":"Main","zip":12345},"text":"` + filler + `","more":[1,2,3,4,5,6,7,8,9]}`
 	p := payload(b, data, labels.Labels{"phi": {"/ssn", "/visits/*/note"}, "pii": {"/name", "/address", "/born"}})
 	b.Logf("%d bytes", len(data))
+	// The baselines: reading the same JSON and doing nothing, and a payload without labels.
+	b.Run("baseline-valid", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			rawjson.Valid(p.GetData())
+		}
+	})
+	b.Run("baseline-no-labels", func(b *testing.B) {
+		b.ReportAllocs()
+		bare := &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: p.GetData()}
+		for b.Loop() {
+			Payload(bare, View{})
+		}
+	})
 	for name, view := range map[string]View{"all": {All: true}, "some": {Labels: []string{"pii"}}, "none": {}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
