@@ -32,6 +32,7 @@ func TestImportArrows(t *testing.T) {
 		"principal/temporalcloud": append(append([]string{module + "/keys", module + "/converter", module + "/codecserver", module + "/principal/verify", "github.com/coreos/", "google.golang.org/"}, vault...), "go.temporal.io/"),
 		"codecserver/machine":     append([]string{module + "/keys", module + "/converter", module + "/principal/", "github.com/coreos/", "github.com/tink-crypto/", "google.golang.org/", "go.temporal.io/"}, vault...),
 		"codecserver/storage":     append(append([]string{module + "/keys", module + "/converter"}, vault...), sdk...),
+		"codecserver/login":       append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
 		"principal/principaltest": append(append([]string{module + "/keys", module + "/converter", module + "/codecserver", module + "/principal/verify",
 			module + "/principal/s2s", module + "/principal/propagate"}, vault...), "go.temporal.io/"),
 		".":          append([]string{module + "/codecserver", "github.com/coreos/", "golang.org/x/tools/"}, vault...),

@@ -90,6 +90,17 @@ func (v *Verifier) Claims(ctx context.Context, token string) (*Claims, error) {
 	return claims, err
 }
 
+// IDToken returns who an ID token speaks for, and what else it says, for who logs people in: the audience is one of the
+// issuer's IDTokenAudiences, and the nonce has yet to be compared. The error is an [*Error].
+func (v *Verifier) IDToken(ctx context.Context, token string) (*principal.Caller, *Claims, error) {
+	i, claims, err := v.claims(ctx, token, idToken)
+	if err != nil {
+		return nil, nil, err
+	}
+	caller, err := i.caller(claims)
+	return caller, claims, of(i, err)
+}
+
 func bearer(authorization []string) (string, error) {
 	if len(authorization) > 1 {
 		return "", refuse(MalformedToken, "more than one Authorization header")
