@@ -13,8 +13,8 @@ type CORS struct {
 	// AllowedOrigins are exact origins of Web UIs, such as https://temporal.example.com. There are no patterns.
 	// A request with any other Origin is refused, so a Web UI that shares its origin with this server stands here, too.
 	AllowedOrigins []string
-	// AllowCredentials lets pages send cookies, for "include cross-origin credentials": needed where a proxy in front
-	// of this server authenticates by cookie.
+	// AllowCredentials lets pages send cookies, for "include cross-origin credentials": needed where people log in to
+	// this server (package login), or to a proxy in front of it, by cookie.
 	AllowCredentials bool
 }
 

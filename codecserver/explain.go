@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	commonpb "go.temporal.io/api/common/v1"
 )
@@ -35,6 +36,9 @@ func (h *Handler) explain(q *request, it *item) *commonpb.Payload {
 		e.Caller = q.caller.Name()
 	}
 	e.Message = it.reason.message(e.Namespace)
+	if h.login != "" && it.reason.outcome().status == http.StatusUnauthorized {
+		e.Message = it.reason.loginMessage(h.login)
+	}
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
@@ -63,6 +67,20 @@ func (r reason) somebodyCanGrant() bool {
 	return false
 }
 
+// loginMessage is what a person reads where logging in at a page of the codec server's helps.
+func (r reason) loginMessage(page string) string {
+	why := "your login could not be verified."
+	switch r {
+	case "missing-token":
+		why = "no login came with this request. If you have logged in there, turn on 'Include cross-origin credentials' in the Web UI's codec server settings."
+	case "expired-token", "expired-session":
+		why = "your login has expired."
+	case "ended-session":
+		why = "you have logged out."
+	}
+	return fmt.Sprintf("Log in at %s and reload this page: %s", page, why)
+}
+
 // message is what a person reads: what to do comes first, because the Web UI shows some fifty characters. One text for a payload that is not authentic, whatever the cause: a server that told
 // them apart would answer questions about ciphertext.
 func (r reason) message(namespace string) string {
@@ -79,6 +97,8 @@ func (r reason) message(namespace string) string {
 		return "Ask to be added to the Temporal Cloud account: this codec server does not know you as one of its users."
 	case "token-mismatch":
 		return "Log out and in again: the two tokens of this request name different users."
+	case sessionsAway:
+		return "Try again in a minute: the codec server cannot read which logins were ended. Its administrator must repair that."
 	case idpUnavailable:
 		return "Try again in a minute: the identity provider cannot be reached to check your login."
 	case notGranted:

@@ -18,6 +18,7 @@ const (
 	// Who. An authenticator has codes of its own; those that are not in the table below are treated as this one.
 	unauthenticated reason = "unauthenticated"
 	idpUnavailable  reason = "identity-provider-unavailable"
+	sessionsAway    reason = "sessions-unavailable"
 
 	// May.
 	notGranted        reason = policy.NotGranted
@@ -74,7 +75,7 @@ func (r reason) outcome() outcome {
 		return outcome{3, http.StatusNotFound, "not-found"}
 	case internal:
 		return outcome{4, http.StatusInternalServerError, "internal"}
-	case keyUnavailable, idpUnavailable, storageUnavailable:
+	case keyUnavailable, idpUnavailable, storageUnavailable, sessionsAway:
 		return outcome{5, http.StatusServiceUnavailable, "unavailable"}
 	}
 	return outcome{1, http.StatusUnauthorized, "unauthenticated"}
@@ -83,7 +84,7 @@ func (r reason) outcome() outcome {
 // refusesCaller: it is the caller who may not, not the payload that cannot.
 func (r reason) refusesCaller() bool {
 	s := r.outcome().status
-	return s == http.StatusUnauthorized || s == http.StatusForbidden || s == http.StatusTooManyRequests || r == idpUnavailable
+	return s == http.StatusUnauthorized || s == http.StatusForbidden || s == http.StatusTooManyRequests || r == idpUnavailable || r == sessionsAway
 }
 
 // reasonOf classifies an error of a [Codec].
@@ -118,7 +119,7 @@ func reasonOfDenial(r string) reason {
 func reasonOfStranger(err error) reason {
 	var known interface{ Reason() string }
 	if errors.As(err, &known) && known.Reason() != "" {
-		if r := reason(known.Reason()); r == idpUnavailable || r.outcome().status == http.StatusUnauthorized {
+		if r := reason(known.Reason()); r == idpUnavailable || r == sessionsAway || r.outcome().status == http.StatusUnauthorized {
 			return r
 		}
 	}

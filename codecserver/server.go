@@ -126,6 +126,7 @@ type Config struct {
 	CORS          CORS         // zero: no browser may use the server
 	Mode          Mode         // zero: Explain
 	Contact       string       // one sentence for explanations: who to ask for access. May be empty
+	Login         string       // address of the page where people log in, for explanations; "": they log in in the Web UI
 	Limits        Limits       // zero: the defaults
 	Search        SearchTokens // for /search-token; nil: there is no such path
 	Storage       Storage      // for /download; nil: there is no such path
@@ -141,7 +142,7 @@ type Handler struct {
 	audit           Audit
 	cors            *cors
 	mode            Mode
-	contact         string
+	contact, login  string
 	limits          Limits
 	quota           *quota
 	search          SearchTokens
@@ -175,7 +176,7 @@ func New(c Config) (*Handler, error) {
 	h := &Handler{
 		byScope: map[string]*Namespace{}, byName: map[string]*Namespace{},
 		authenticator: c.Authenticator, policy: c.Policy, audit: c.Audit,
-		cors: cors, mode: c.Mode, contact: c.Contact, limits: c.Limits, search: c.Search, log: c.Logger,
+		cors: cors, mode: c.Mode, contact: c.Contact, login: c.Login, limits: c.Limits, search: c.Search, log: c.Logger,
 		quota: newQuota(c.Limits.PayloadsPerSecond, c.Limits.PayloadBurst), slots: make(slots, c.Limits.MaxConcurrent),
 		storage: c.Storage, downloads: make(slots, c.Limits.MaxDownloads), bytes: newQuota(c.Limits.DownloadPerSecond, int(c.Limits.DownloadBurst)),
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/codecserver/login"
+	"github.com/signet-temporal/signet/codecserver/selftest"
 	"github.com/signet-temporal/signet/converter"
 	"github.com/signet-temporal/signet/keys"
 	"github.com/signet-temporal/signet/keys/legacykeys"
@@ -25,6 +27,7 @@ type built struct {
 	audit    *audit.Log
 	verifier *verify.Verifier
 	keys     *heldKeys
+	login    *login.Login // nil: nobody logs in
 	metrics  *metrics
 	traces   *traces
 }
@@ -73,7 +76,10 @@ func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *bu
 			return nil, err
 		}
 	}
-	if next.handler, err = next.wire(log); err != nil {
+	if next.login, err = next.newLogin(ctx, b, log); err == nil {
+		next.handler, err = next.wire(log)
+	}
+	if err != nil {
 		if next.keys != b.keys {
 			next.keys.close()
 		}
@@ -104,7 +110,15 @@ func (b *built) wire(log *slog.Logger) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return codecserver.New(c)
+	codec, err := codecserver.New(c)
+	if err != nil {
+		return nil, err
+	}
+	scopes := map[string]string{}
+	for _, n := range b.config.Namespaces {
+		scopes[n.Name] = n.Scope
+	}
+	return site{codec, b.login, selftest.New(codec, selftest.Options{LoginPage: c.Login, Scopes: scopes})}, nil
 }
 
 func (b *built) handlerConfig(log *slog.Logger) (codecserver.Config, error) {
@@ -117,14 +131,19 @@ func (b *built) handlerConfig(log *slog.Logger) (codecserver.Config, error) {
 	if err != nil {
 		return codecserver.Config{}, err
 	}
+	page := ""
+	if b.login != nil {
+		page = b.login.Page()
+	}
 	return codecserver.Config{
 		Namespaces:    namespaces,
-		Authenticator: b.traces.authenticator(callers{members{b.verifier, c.cloud}, c.machines}),
+		Authenticator: b.traces.authenticator(callers{members{b.verifier, c.cloud}, b.login, c.machines}),
 		Policy:        c.rules,
 		Audit:         b.traces.audit(b.metrics.audit(b.audit, c.Namespaces)),
 		CORS:          codecserver.CORS{AllowedOrigins: c.CORS.Origins, AllowCredentials: c.CORS.AllowCredentials},
 		Mode:          c.mode,
 		Contact:       c.Contact,
+		Login:         page,
 		Limits:        c.Limits.limits(),
 		Search:        search,
 		Storage:       c.storage,
@@ -176,7 +195,16 @@ func logHead(log *slog.Logger, what, file string, head audit.Head) {
 	log.Info("audit log", "event", what, "file", file, "seq", head.Seq, "hash", head.Hash)
 }
 
+// keysets to hold.
 func (c *loaded) keysets() []string {
+	names := c.payloadKeysets()
+	if c.login != nil {
+		names = append(names, c.login.Keyset)
+	}
+	return names
+}
+
+func (c *loaded) payloadKeysets() []string {
 	var names []string
 	for _, n := range c.Namespaces {
 		names = append(append(names, n.Keyset), n.AcceptKeysets...)

@@ -36,6 +36,9 @@ type config struct {
 	Issuers []issuerConfig `yaml:"issuers"`
 	// Machines are programs that say who they are without an issuer. Default: none.
 	Machines machinesConfig `yaml:"machines"`
+	// Login lets people log in to this server with their browser, for the Web UI's "include cross-origin credentials".
+	// Default: nobody; the Web UI passes its own token.
+	Login loginConfig `yaml:"login"`
 	// Policy says who may decode and encode what. Required; what it does not grant is denied.
 	Policy policyConfig `yaml:"policy"`
 	// Namespaces that the server decodes and encodes for. At least one is required.

@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/signet-temporal/signet/internal/loopback"
 )
 
 type doctorCmd struct {
@@ -28,7 +30,7 @@ type doctorCmd struct {
 // Help is shown below the usage.
 func (d *doctorCmd) Help() string {
 	return `Plays what the Temporal Web UI and the temporal CLI do, and says of each step whether it works and, if not, why and what to do:
-the address, the certificate, readiness, the token, the browser's preflight, and a decode as a browser and as the CLI.
+the address, the certificate, readiness, whether people log in at the server, the token, the browser's preflight, and a decode as a browser and as the CLI.
 
 Each decode leaves an audit record. Exits with 1 when a step fails.`
 }
@@ -44,6 +46,7 @@ func (d *doctorCmd) Run(a *app) error {
 	x.address()
 	x.token()
 	if x.readiness(ctx) { // else nothing answers
+		x.login(ctx)
 		if d.Origin != "" {
 			x.preflight(ctx)
 			x.decode(ctx, true)
@@ -114,6 +117,8 @@ func (x *examination) address() {
 		x.fail("address", "it has a query or fragment, behind which the Web UI would write /decode: leave it out")
 	case strings.HasSuffix(x.base.Path, "/decode") || strings.HasSuffix(x.base.Path, "/encode"):
 		x.fail("address", "it ends with the action, which clients add themselves: leave it out")
+	case x.base.Scheme == "http" && x.Origin != "" && x.Token == "" && loopback.Is(x.base.Hostname()):
+		x.ok("address", "http on this machine: the Web UI sends the cookie of a login, and no token")
 	case x.base.Scheme == "http" && x.Origin != "":
 		x.fail("address", "the Web UI passes tokens to https only, also on localhost, and sends what people start workflows with to Temporal in clear instead of having it encoded: serve https")
 	case x.base.Scheme == "http":

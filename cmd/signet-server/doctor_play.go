@@ -113,6 +113,14 @@ func (x *examination) token() {
 	x.ok("token", "not a JSON Web Token: the ID token decides")
 }
 
+// login: a cookie is for the browser alone, so that it is there that a login is examined.
+func (x *examination) login(ctx context.Context) {
+	if resp, text, err := x.send(ctx, http.MethodGet, "/login", "", nil); err == nil && resp.StatusCode == http.StatusOK && strings.Contains(text, "Signet codec server") {
+		where := strings.TrimSuffix(x.URL, "/")
+		x.ok("login", "people log in at %s/login, and /self-test examines it in their browser", where)
+	}
+}
+
 func (x *examination) preflight(ctx context.Context) {
 	resp, _, err := x.send(ctx, http.MethodOptions, "/decode?preserveStorageRefs=true", "", map[string]string{
 		"Origin": x.Origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": strings.Join(wantedHeaders(), ","),

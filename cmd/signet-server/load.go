@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/signet-temporal/signet/codecserver"
+	"github.com/signet-temporal/signet/codecserver/login"
 	"github.com/signet-temporal/signet/codecserver/policy"
 	"github.com/signet-temporal/signet/internal/loopback"
 	"github.com/signet-temporal/signet/internal/strictyaml"
@@ -29,6 +30,7 @@ type loaded struct {
 	issuers     []verify.Issuer
 	machines    machines
 	cloud       *temporalcloud.Accounts // nil: Temporal Cloud is no issuer
+	login       *login.Options          // nil: nobody logs in
 	mode        codecserver.Mode
 	storage     codecserver.Storage // nil: none
 	refresh     time.Duration       // 0: the ring's default
@@ -45,7 +47,7 @@ func loadConfig(file string) (*loaded, error) {
 	if err := strictyaml.Unmarshal(data, &c.config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkStorage, c.Limits.check, c.checkRest} {
+	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkStorage, c.Limits.check, c.checkRest, c.checkLogin} {
 		if err := check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}

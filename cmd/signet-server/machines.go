@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signet-temporal/signet/codecserver"
+	"github.com/signet-temporal/signet/codecserver/login"
 	"github.com/signet-temporal/signet/codecserver/machine"
 	"github.com/signet-temporal/signet/principal"
 )
@@ -103,9 +104,10 @@ func (c *loaded) warnOfTokens(log *slog.Logger, now time.Time) {
 }
 
 // callers asks whoever can judge what a request shows. One credential decides: an Authorization header, or else the
-// certificate of the connection. A bad one is never mended by another.
+// certificate of the connection or the session of the browser. A bad one is never mended by another.
 type callers struct {
-	people codecserver.Authenticator
+	people   codecserver.Authenticator
+	sessions *login.Login // nil: there are none
 	machines
 }
 
@@ -120,6 +122,9 @@ func (c callers) Authenticate(r *http.Request) (*principal.Caller, error) {
 	certified := c.certificates != nil && c.certificates.Presented(r)
 	if certified && !named && !browser {
 		return c.certificates.Authenticate(r)
+	}
+	if c.sessions != nil && !named && c.sessions.Presented(r) {
+		return c.sessions.Authenticate(r)
 	}
 	caller, err := c.people.Authenticate(r)
 	if err != nil && certified {

@@ -130,6 +130,9 @@ func (s *checkCmd) Run(a *app) error {
 	if ca := c.Machines.Certificates.CA; ca != "" {
 		programs += fmt.Sprintf("machines certified by %s, ", ca)
 	}
+	if c.login != nil {
+		programs += fmt.Sprintf("people log in at %s/login, ", c.login.URL)
+	}
 	_, err = fmt.Fprintf(a.stdout, "%s is valid: %d namespaces, %d issuers, %skeys in %s\n", s.Config, len(c.Namespaces), len(c.Issuers), programs, c.Keys)
 	return err
 }

@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"keyset": cmdKeyset, "sealed": cmdSealed, "idp": cmdIDP, "token": cmdToken, "expired": cmdExpired, "certificate": cmdCertificate,
+			"keyset": cmdKeyset, "sealed": cmdSealed, "idp": cmdIDP, "idplogin": cmdIDPLogin, "token": cmdToken, "expired": cmdExpired, "certificate": cmdCertificate,
 			"port": cmdPort, "take": cmdTake, "waitready": cmdWaitReady, "post": cmdPost, "get": cmdGet,
 			"envsubst": cmdEnvsubst, "change": cmdChange, "terminate": cmdTerminate,
 			"hangup": cmdHangup, "getuntil": cmdGetUntil, "postuntil": cmdPostUntil,
@@ -139,7 +139,11 @@ func cmdIDP(ts *testscript.TestScript, _ bool, _ []string) {
 			_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Use: "sig"}}})
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": issuer, "jwks_uri": issuer + "/keys"})
+		document := map[string]string{"issuer": issuer, "jwks_uri": issuer + "/keys"}
+		if _, err := os.Stat(ts.MkAbs("idp.login")); err == nil {
+			document["authorization_endpoint"], document["token_endpoint"] = issuer+"/authorize", issuer+"/token"
+		}
+		_ = json.NewEncoder(w).Encode(document)
 	})
 	server.Start()
 	ts.Defer(server.Close)
@@ -147,6 +151,11 @@ func cmdIDP(ts *testscript.TestScript, _ bool, _ []string) {
 	der, err := x509.MarshalECPrivateKey(key)
 	check(ts, err)
 	check(ts, os.WriteFile(ts.MkAbs("idp.key"), der, 0o600))
+}
+
+// idplogin has the identity provider say where people log in.
+func cmdIDPLogin(ts *testscript.TestScript, _ bool, _ []string) {
+	check(ts, os.WriteFile(ts.MkAbs("idp.login"), nil, 0o600))
 }
 
 // token VAR SUBJECT GROUP sets VAR to a token of the identity provider.

@@ -14,7 +14,9 @@ import (
 
 	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/codecserver/login"
 	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/codecserver/selftest"
 )
 
 // metrics of the server. docs/codec-server.md says what each means: a test compares the two. Labels hold what the
@@ -30,6 +32,7 @@ type metrics struct {
 	auditTook  prometheus.Histogram
 	auditFails prometheus.Counter
 	reloads    *prometheus.CounterVec
+	logins     *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -48,8 +51,9 @@ func newMetrics() *metrics {
 		auditTook:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "signet_server_audit_write_seconds", Help: "Time until the records of a request were durable.", Buckets: fine}),
 		auditFails: prometheus.NewCounter(prometheus.CounterOpts{Name: "signet_server_audit_failures_total", Help: "Requests whose records could not be written: nothing was decoded."}),
 		reloads:    counter("signet_server_config_reloads_total", "Tries to take a changed configuration, by result.", "result"),
+		logins:     counter("signet_server_logins_total", "Logins and logouts in browsers, by result.", "result"),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.payloads, m.strangers, m.breakGlass, m.labelled, m.auditTook, m.auditFails, m.reloads,
+	m.registry.MustRegister(m.requests, m.duration, m.payloads, m.strangers, m.breakGlass, m.labelled, m.auditTook, m.auditFails, m.reloads, m.logins,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -181,8 +185,17 @@ func (m *metrics) measure(next http.Handler) http.Handler {
 	})
 }
 
+// login counts what became of a login, in a word of package login's.
+func (m *metrics) login(result string) { m.logins.WithLabelValues(result).Inc() }
+
 // actionOf names what is asked for, of a few names.
 func actionOf(r *http.Request) string {
+	switch {
+	case login.Handles(r):
+		return "login"
+	case selftest.Handles(r):
+		return "self-test"
+	}
 	if r.Method == http.MethodOptions {
 		return "preflight"
 	}

@@ -128,7 +128,7 @@ func (l *live) watch(ctx context.Context) {
 // fingerprint is a hash of all that the configuration is read from. A file that cannot be read is part of it, too.
 func (l *live) fingerprint() [sha256.Size]byte {
 	c := l.now.Load().config
-	files := []string{l.file, c.Policy.File, c.TLS.Cert, c.TLS.Key, c.Machines.Certificates.CA}
+	files := []string{l.file, c.Policy.File, c.TLS.Cert, c.TLS.Key, c.Machines.Certificates.CA, c.Login.ClientSecretFile}
 	for _, i := range c.Issuers {
 		files = append(files, i.CACert)
 	}

@@ -155,7 +155,7 @@ func (l *Login) Page() string { return l.o.URL + prefix }
 
 // Handles reports whether a request is for [Login.ServeHTTP].
 func Handles(r *http.Request) bool {
-	return r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/")
+	return slices.Contains([]string{prefix, pathStart, pathCallback, pathLogout}, r.URL.Path)
 }
 
 // ServeHTTP implements [http.Handler].

@@ -156,6 +156,10 @@ func (i Issuer) connect(ctx context.Context) (*issuer, error) {
 	return &issuer{Issuer: i, keys: jwks.New(keysURL, i.client(), i.Algorithms)}, nil
 }
 
+// Client is an HTTP client for the issuer: it trusts RootCAs, is bounded in time and size, and is never redirected to
+// another host.
+func (i Issuer) Client() *http.Client { return i.client() }
+
 // client fetches what the issuer publishes: bounded in time and size, and never redirected to another host or to http.
 func (i Issuer) client() *http.Client {
 	base := http.DefaultTransport.(*http.Transport).Clone()
