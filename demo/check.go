@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -37,6 +38,7 @@ func (d *demo) check(ctx context.Context) error {
 		func() (string, error) { return d.checkAlice(payloads) },
 		func() (string, error) { return d.checkBob(payloads) },
 		func() (string, error) { return d.checkAudit(len(payloads)) },
+		func() (string, error) { return d.checkLogout(ctx, payloads[0]) },
 	} {
 		kept, err := promise()
 		if err != nil {
@@ -233,6 +235,27 @@ func (d *demo) checkAudit(payloads int) (string, error) {
 		return "", errors.New("leak: the audit log holds " + secret)
 	}
 	return fmt.Sprintf("the audit log has %d records: %d allowed to %s, %d denied to %s", len(records), allowed, d.alice.name, denied, d.bob.name), nil
+}
+
+// checkLogout: whoever has kept a copy of a session gets nothing by it once its owner has logged out.
+func (d *demo) checkLogout(ctx context.Context, f found) (string, error) {
+	server, err := url.Parse(d.codecURL)
+	if err != nil {
+		return "", err
+	}
+	session := d.alice.browser.Jar.Cookies(server)
+	if err := d.alice.logOut(ctx, d.codecURL); err != nil {
+		return "", err
+	}
+	d.alice.browser.Jar.SetCookies(server, session)
+	answers, err := d.alice.sees(f.payload)
+	if err != nil {
+		return "", err
+	}
+	if e, ok := explanationOf(answers[0]); !ok || e.Reason != "ended-session" {
+		return "", fmt.Errorf("leak: the session that %s has ended still opens a payload of %s", d.alice, f.where)
+	}
+	return fmt.Sprintf("%s has logged out, and the same session, replayed, opens nothing", d.alice), nil
 }
 
 func only(all []found) []*commonpb.Payload {

@@ -142,7 +142,7 @@ func (d *demo) prepare() error {
 	for _, note := range notes {
 		fmt.Fprintln(d.out.w, "  "+d.out.yellow(note))
 	}
-	d.codecURL = fmt.Sprintf("https://localhost:%d", d.options.server.number)
+	d.codecURL = fmt.Sprintf("http://localhost:%d", d.options.server.number)
 	d.auditFile = filepath.Join(d.dir, "audit.jsonl")
 	d.cert, err = parts.WriteCert(filepath.Join(d.dir, "tls"), "localhost", "127.0.0.1")
 	return err
@@ -165,12 +165,14 @@ func (d *demo) startTemporal(ctx context.Context) (string, error) {
 	return d.temporal.Address, nil
 }
 
-// The Web UI asks the provider for access tokens that are meant for the codec server.
+// People log in at two programs: the codec server, for the Web UI, and the front desk.
 const (
-	uiClientID    = "temporal-ui"
-	uiSecret      = "demo"
-	codecAudience = "temporal-codec"
-	tokenLifetime = "12h" // a UI that is left open goes on sending the token it has, also when it has expired
+	codecClientID = "codec-server"
+	codecSecret   = "demo-codec-server"
+	deskClientID  = "front-desk-app"
+	deskSecret    = "demo-front-desk"
+	deskCallback  = "http://localhost/callback" // nobody listens there: the demo plays the browser
+	sessionLife   = "12h"
 )
 
 func (d *demo) startOIDC(ctx context.Context) (string, error) {
@@ -186,9 +188,9 @@ func (d *demo) startOIDC(ctx context.Context) (string, error) {
 	p, err := parts.StartOIDC(ctx, parts.OIDCOptions{Program: d.paths.OIDC, Config: parts.OIDCConfig{
 		Users: users,
 		Clients: []parts.OIDCClient{{
-			ID: uiClientID, Secret: uiSecret, Audience: []string{codecAudience, deskAudience},
-			RedirectURIs:        []string{d.uiURL() + parts.UICallback},
-			AccessTokenLifetime: tokenLifetime, IDTokenLifetime: tokenLifetime,
+			ID: codecClientID, Secret: codecSecret, RedirectURIs: []string{d.codecURL + "/login/callback"}, IDTokenLifetime: sessionLife,
+		}, {
+			ID: deskClientID, Secret: deskSecret, Audience: []string{deskAudience}, RedirectURIs: []string{deskCallback},
 		}, {
 			ID: workerClientID, Secret: workerSecret, GrantTypes: []string{"client_credentials"}, Audience: []string{insurerAudience},
 		}},
@@ -202,7 +204,8 @@ func (d *demo) startOIDC(ctx context.Context) (string, error) {
 	return d.issuer, nil
 }
 
-func (d *demo) uiURL() string { return fmt.Sprintf("http://127.0.0.1:%d", d.options.ui.number) }
+// uiURL and codecURL have the same host, so that browsers send the codec server's cookie from the Web UI's pages.
+func (d *demo) uiURL() string { return fmt.Sprintf("http://localhost:%d", d.options.ui.number) }
 
 func (d *demo) startUI(ctx context.Context) (string, error) {
 	err := d.options.ui.release()
@@ -212,12 +215,8 @@ func (d *demo) startUI(ctx context.Context) (string, error) {
 	d.ui, err = parts.StartUI(ctx, parts.UIOptions{Program: d.paths.Temporal, Config: parts.UIConfig{
 		Temporal: d.temporal.Address, Port: d.options.ui.number, Assets: d.paths.UI258, DefaultNamespace: namespace,
 		Codec: parts.UICodec{
-			Endpoint: d.codecURL, PassAccessToken: true,
-			DefaultErrorMessage: "signet-server was not reached: open " + d.codecURL + "/healthz once and accept the certificate",
-		},
-		Auth: &parts.UIAuth{
-			ProviderURL: d.issuer, ClientID: uiClientID, ClientSecret: uiSecret,
-			Options: map[string]string{"audience": codecAudience},
+			Endpoint: d.codecURL, IncludeCredentials: true,
+			DefaultErrorMessage: "signet-server was not reached", DefaultErrorLink: d.codecURL + "/self-test",
 		},
 	}})
 	if err != nil {
@@ -225,7 +224,7 @@ func (d *demo) startUI(ctx context.Context) (string, error) {
 	}
 	d.onClose("stop the Web UI", d.ui.Stop)
 	d.running = append(d.running, program{"the Web UI", d.ui.Done()})
-	return d.ui.URL, nil
+	return d.uiURL(), nil
 }
 
 // startKeys makes the keysets with the custodian's tool.
@@ -238,7 +237,7 @@ func (d *demo) startKeys(ctx context.Context) (string, error) {
 	} else {
 		d.keys = fileStore(filepath.Join(d.dir, "keys"))
 	}
-	for _, name := range []string{keyset, principals} {
+	for _, name := range []string{keyset, principals, cookieKeys} {
 		var stderr strings.Builder
 		create := exec.CommandContext(ctx, d.binary("signet"), append([]string{"keyset", "create", name}, d.keys.custodian...)...)
 		create.Stderr = &stderr
@@ -246,7 +245,7 @@ func (d *demo) startKeys(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("signet keyset create: %w: %s", err, &stderr)
 		}
 	}
-	return fmt.Sprintf("%s, keysets %s and %s", d.keys.place, keyset, principals), nil
+	return fmt.Sprintf("%s, keysets %s, %s and %s", d.keys.place, keyset, principals, cookieKeys), nil
 }
 
 // startClinic starts what an application consists of: an API that starts workflows, a worker, and a service that the

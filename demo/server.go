@@ -17,18 +17,22 @@ import (
 // recorded. What the policy does not grant is denied.
 func (d *demo) serverConfig() string {
 	return fmt.Sprintf(`listen: 127.0.0.1:%d
-tls:
-  cert: %q
-  key: %q
 issuers:
   - issuer: %q
-    audiences: [%s]
     idTokenAudiences: [%s]
+login:
+  url: %q
+  issuer: %q
+  clientID: %s
+  clientSecretFile: %q
+  keyset: %s
+  ended: %q
 namespaces:
   - name: %s
 keys: %s
 cors:
-  origins: [%q, "http://localhost:%d"]
+  origins: [%q]
+  allowCredentials: true
 mode: explain
 contact: Ask the privacy officer of the clinic, privacy@clinic.example.
 audit:
@@ -40,12 +44,18 @@ policy:
       groups: [%s]
       namespaces: [%s]
       actions: [decode]
-`, d.options.server.number, d.cert.CertFile, d.cert.KeyFile, d.issuer, codecAudience, uiClientID, namespace, d.keys.server,
-		d.uiURL(), d.options.ui.number, d.auditFile, d.issuer, d.alice.group, namespace)
+`, d.options.server.number, d.issuer, codecClientID, d.codecURL, d.issuer, codecClientID, d.secretFile(), cookieKeys, filepath.Join(d.dir, "ended-sessions"),
+		namespace, d.keys.server, d.uiURL(), d.auditFile, d.issuer, d.alice.group, namespace)
 }
+
+// secretFile is signet-server's at the OpenID provider.
+func (d *demo) secretFile() string { return filepath.Join(d.dir, "codec-client-secret") }
 
 // startServer writes the configuration, starts signet-server, and returns when it is ready.
 func (d *demo) startServer(ctx context.Context) (string, error) {
+	if err := os.WriteFile(d.secretFile(), []byte(codecSecret), 0o600); err != nil {
+		return "", err
+	}
 	config := filepath.Join(d.dir, "signet-server.yaml")
 	if err := os.WriteFile(config, []byte(d.serverConfig()), 0o600); err != nil {
 		return "", err
@@ -70,14 +80,10 @@ func (d *demo) startServer(ctx context.Context) (string, error) {
 }
 
 func (d *demo) awaitServer(ctx context.Context, done <-chan struct{}, logFile string) error {
-	client, err := parts.HTTPClient(d.cert.CAFile)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		if isReady(ctx, client, d.codecURL+"/readyz") {
+		if isReady(ctx, http.DefaultClient, d.codecURL+"/readyz") {
 			return nil
 		}
 		select {

@@ -109,11 +109,12 @@ func readAudit(file string) ([]audit.Record, error) {
 func (d *demo) invite() {
 	p := d.out
 	p.title("See it yourself")
-	p.line("1. Trust", "open "+p.bold(d.codecURL+"/healthz")+" once and accept its certificate, which is made for this run: the Web UI")
-	p.line("", "sends tokens to https servers only. (Or let your browser trust "+d.cert.CAFile+".)")
-	p.line("2. Look", "open "+p.bold(fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history", d.ui.URL, namespace, workflowID, d.runID)))
-	p.line("3. Log in", fmt.Sprintf("%s / %s  is an intake nurse, sees the patient", p.bold(d.alice.name), p.bold(d.alice.password)))
-	p.line("", fmt.Sprintf("%s / %s      is from billing, sees why not (log out first, or use a private window)", p.bold(d.bob.name), p.bold(d.bob.password)))
+	p.line("1. Look", "open "+p.bold(fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history", d.uiURL(), namespace, workflowID, d.runID)))
+	p.line("", "(in Chrome, Edge or Firefox: Safari keeps no login of an http server)")
+	p.line("2. Log in", "open "+p.bold(d.codecURL+"/login")+", log in, and reload the page of the Web UI")
+	p.line("", fmt.Sprintf("%s / %s  is an intake nurse, sees the patient", p.bold(d.alice.name), p.bold(d.alice.password)))
+	p.line("", fmt.Sprintf("%s / %s      is from billing, sees why not (log out first)", p.bold(d.bob.name), p.bold(d.bob.password)))
+	p.line("3. Or not", p.bold(d.codecURL+"/self-test")+" says why a Web UI does not decode")
 	p.line("4. Audit", "tail -f "+d.auditFile)
 	p.line("Desk", d.deskURL+"/intakes, where alice's request started the workflow; the activity called "+d.insurerURL)
 	if d.vaultAddress != "" {

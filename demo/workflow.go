@@ -26,6 +26,7 @@ const (
 	namespace  = "clinic"
 	keyset     = "ns/" + namespace        // signet's default: one keyset for each namespace
 	principals = "principal/" + namespace // and one for whom its workflows run
+	cookieKeys = "login/codec"            // and one for the cookies of those who log in to signet-server
 	taskQueue  = "intake"
 	workflowID = "intake-4711" // ids are not sealed: nothing personal belongs into one
 )
