@@ -12,6 +12,7 @@ import (
 
 	"github.com/signet-temporal/signet/codecserver"
 	"github.com/signet-temporal/signet/codecserver/audit"
+	"github.com/signet-temporal/signet/codecserver/audit/forward"
 	"github.com/signet-temporal/signet/codecserver/login"
 	"github.com/signet-temporal/signet/codecserver/selftest"
 	"github.com/signet-temporal/signet/converter"
@@ -22,14 +23,15 @@ import (
 
 // built is everything the server runs on, wired. It is not changed once it is built: a reload builds another one.
 type built struct {
-	config   *loaded
-	handler  http.Handler
-	audit    *audit.Log
-	verifier *verify.Verifier
-	keys     *heldKeys
-	login    *login.Login // nil: nobody logs in
-	metrics  *metrics
-	traces   *traces
+	config    *loaded
+	handler   http.Handler
+	audit     *audit.Log
+	verifier  *verify.Verifier
+	keys      *heldKeys
+	login     *login.Login // nil: nobody logs in
+	metrics   *metrics
+	traces    *traces
+	forwarder *forward.Forwarder // nil: nothing is sent on
 }
 
 // heldKeys is a ring, and the store behind it.
@@ -51,10 +53,14 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	t, err := openTraces(ctx, c.Traces, log)
+	f, err := openForwarder(c.Audit, log)
+	var t *traces
+	if err == nil {
+		t, err = openTraces(ctx, c.Traces, log)
+	}
 	if err == nil {
 		var b *built
-		if b, err = (&built{config: &loaded{}, audit: l, metrics: newMetrics(), traces: t}).rebuild(ctx, c, log); err == nil {
+		if b, err = (&built{config: &loaded{}, audit: l, forwarder: f, metrics: newMetrics(), traces: t}).rebuild(ctx, c, log); err == nil {
 			return b, nil
 		}
 	}
@@ -65,7 +71,7 @@ func build(ctx context.Context, c *loaded, stdout io.Writer, log *slog.Logger) (
 // rebuild wires what c says, and takes along of b what c has not changed: keys and issuers where they can be, audit log,
 // metrics and traces always. On an error b is as it was.
 func (b *built) rebuild(ctx context.Context, c *loaded, log *slog.Logger) (_ *built, err error) {
-	next := &built{config: c, audit: b.audit, verifier: b.verifier, keys: b.keys, metrics: b.metrics, traces: b.traces}
+	next := &built{config: c, audit: b.audit, forwarder: b.forwarder, verifier: b.verifier, keys: b.keys, metrics: b.metrics, traces: b.traces}
 	if next.verifier == nil || !sameIssuers(c.issuers, b.config.issuers) {
 		if next.verifier, err = newVerifier(ctx, c.issuers); err != nil {
 			return nil, err

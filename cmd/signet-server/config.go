@@ -192,6 +192,8 @@ type auditConfig struct {
 	MaxFileBytes int64 `yaml:"maxFileBytes"`
 	// Stdout writes the same to standard output. Logs go to standard error.
 	Stdout bool `yaml:"stdout"`
+	// Syslog sends what stands in File on. Default: nowhere.
+	Syslog syslogConfig `yaml:"syslog"`
 }
 
 // limitsConfig bounds a request; a body that is larger is refused with status 413.

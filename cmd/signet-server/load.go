@@ -47,7 +47,7 @@ func loadConfig(file string) (*loaded, error) {
 	if err := strictyaml.Unmarshal(data, &c.config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkStorage, c.Limits.check, c.checkRest, c.checkLogin} {
+	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkStorage, c.Limits.check, c.checkRest, c.checkLogin, c.Audit.checkSyslog} {
 		if err := check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}

@@ -111,6 +111,7 @@ func (s *serveCmd) Run(a *app) error {
 	}
 	l := newLive(s.Config, b, log)
 	defer func() { l.now.Load().close(log) }()
+	defer b.forward()()
 	if err := serve(ctx, l, log); err != nil {
 		return fmt.Errorf("%s: %w", s.Config, err)
 	}

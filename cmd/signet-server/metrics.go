@@ -70,6 +70,12 @@ func (m *metrics) watch(l *live, a *audit.Log) {
 		return 0
 	})
 	gauge("signet_server_audit_seq", "Number of the last audit record.", func() float64 { return float64(a.Head().Seq) })
+	if f := l.now.Load().forwarder; f != nil {
+		forwarded := forwarding{f, a}
+		gauge("signet_server_audit_forward_behind", "Audit records that do not count as forwarded yet.", func() float64 { _, behind := forwarded.status(); return float64(behind) })
+		gauge("signet_server_audit_forward_lag_seconds", "Time since every audit record counted as forwarded; 0 while all do.", func() float64 { s, _ := forwarded.status(); return s.Lag.Seconds() })
+		gauge("signet_server_audit_forward_troubles", "How often the audit log did not hold what had to be forwarded, since the start.", func() float64 { s, _ := forwarded.status(); return float64(s.Troubles) })
+	}
 	m.registry.MustRegister(keysetAges{l}, issuerAges{l})
 }
 

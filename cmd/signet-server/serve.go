@@ -56,6 +56,9 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 	c := l.now.Load().config
 	l.now.Load().metrics.watch(l, l.now.Load().audit)
 	front := &front{codec: l.now.Load().metrics.measure(l.now.Load().traces.requests(l)), ring: l, issuers: l.issuers, audit: l.now.Load().audit, stale: &l.stale, log: log}
+	if f := l.now.Load().forwarder; f != nil {
+		front.forwarded = &forwarding{f, front.audit}
+	}
 	server := &http.Server{
 		Handler:           front,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -107,13 +110,15 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 
 // front puts the health checks beside the codec protocol. There is no ServeMux: it would redirect //decode.
 type front struct {
-	codec    http.Handler
-	ring     interface{ Status() []keys.KeysetStatus }
-	issuers  func() []verify.IssuerStatus
-	audit    *audit.Log
-	log      *slog.Logger
-	stale    *atomic.Bool // nil: never
-	stopping atomic.Bool
+	codec   http.Handler
+	ring    interface{ Status() []keys.KeysetStatus }
+	issuers func() []verify.IssuerStatus
+	audit   *audit.Log
+	log     *slog.Logger
+	stale   *atomic.Bool // nil: never
+
+	forwarded *forwarding // nil: the audit log is not sent on
+	stopping  atomic.Bool
 }
 
 // ServeHTTP implements [http.Handler]. GET /healthz says that the process runs, GET /readyz whether it can decode.
@@ -146,6 +151,8 @@ type readiness struct {
 	// IssuersAway counts issuers whose keys have been too old for too long: nobody whom they vouch for gets in. Another
 	// replica is no better off, so it is an alarm as well.
 	IssuersAway int `json:"issuersAway,omitempty"`
+	// AuditForwardLagSeconds is the time since every audit record was forwarded. The file has them all, so it is an alarm.
+	AuditForwardLagSeconds int `json:"auditForwardLagSeconds,omitempty"`
 }
 
 func (f *front) ready(w http.ResponseWriter, r *http.Request) {
@@ -167,6 +174,10 @@ func (f *front) ready(w http.ResponseWriter, r *http.Request) {
 		if i.Error != "" && now.After(i.Usable) {
 			state.IssuersAway++
 		}
+	}
+	if f.forwarded != nil {
+		s, _ := f.forwarded.status()
+		state.AuditForwardLagSeconds = int(s.Lag.Seconds())
 	}
 	state.Ready = state.Audit && !state.Stopping
 	status := http.StatusOK

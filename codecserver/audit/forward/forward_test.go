@@ -1,0 +1,204 @@
+package forward
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/signet-temporal/signet/codecserver/audit"
+)
+
+func TestRecordsAreForwardedAcrossRestarts(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, audit.FileOptions{})
+	s.write(100)
+	s.start()
+	s.all(100)
+	s.write(20)
+	s.stop() // what is left goes out
+	s.all(120)
+	s.write(30) // nobody forwards
+	s.start()
+	s.all(150)
+	if list := s.twice(); len(list) > 0 || s.says.text() != "" {
+		t.Errorf("%v came twice: %s", list, s.says.text())
+	}
+	if got := s.Status(s.log.Head()); got.Lag != 0 || got.Troubles != 0 || !got.Connected {
+		t.Errorf("%+v", got)
+	}
+	const want = "<110>1 20"
+	if m := s.messages[0]; !strings.HasPrefix(m, want) || !strings.Contains(m, "Z codec-1 signet-server - decode - {\"seq\":1,") {
+		t.Errorf("the first message is %s", m)
+	}
+}
+
+func TestABrokenConnectionLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, audit.FileOptions{})
+	s.mu0().Lock()
+	s.breakAt = 40
+	s.mu0().Unlock()
+	s.write(300)
+	s.start()
+	s.until("broken", func() bool { return strings.Contains(s.says.text(), "audit log is not forwarded: trying again") })
+	s.all(300)
+	s.hangUp() // while nothing is under way
+	s.write(10)
+	s.all(310)
+	// The server is away for a while: nobody waits for it, and it is seen.
+	address := s.Addr().String()
+	_ = s.Listener.Close()
+	s.hangUp()
+	s.write(50)
+	s.until("lagging", func() bool { got := s.Status(s.log.Head()); return got.Lag > 0 && !got.Connected })
+	again := listenAt(t, address)
+	again.times, again.texts = s.times, s.texts
+	s.receiver = again
+	s.all(360)
+}
+
+func TestRotationIsFollowed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, audit.FileOptions{MaxSize: 4000})
+	s.start()
+	s.write(200)
+	s.all(200)
+	s.stop()
+	s.write(200) // many files while nobody forwards
+	s.start()
+	s.all(400)
+	for i := range 5 { // and by others, under names of theirs
+		if err := os.Rename(s.path, filepath.Join(s.dir, "audit.jsonl."+string(rune('a'+i)))); err != nil {
+			t.Fatal(err)
+		}
+		s.write(15)
+	}
+	s.all(475)
+	if files, err := filepath.Glob(s.path + ".*"); err != nil || len(files) < 10 || s.says.text() != "" {
+		t.Errorf("%d files, %v: %s", len(files), err, s.says.text())
+	}
+	if list := s.twice(); len(list) > 0 {
+		t.Errorf("%v came twice", list)
+	}
+}
+
+// The lesson: a cursor that is ahead of a log that was replaced must not wait until the new one has as many records.
+func TestACursorThatTheLogDoesNotKnowStartsAnew(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]int{"the new log is shorter": 30, "the new log is longer": 90} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, audit.FileOptions{})
+			s.write(60)
+			s.start()
+			s.all(60)
+			s.stop()
+			_ = s.log.Close()
+			if err := os.Remove(s.path); err != nil {
+				t.Fatal(err)
+			}
+			s.reopen(audit.FileOptions{})
+			s.write(again)
+			s.mu0().Lock()
+			clear(s.times)
+			clear(s.texts)
+			s.mu0().Unlock()
+			s.start()
+			s.all(again)
+			if n := strings.Count(s.says.text(), "level=ERROR msg=\"the audit log does not hold the record that was forwarded last"); n != 1 || s.Status(s.log.Head()).Troubles != 1 {
+				t.Errorf("it says %d times:\n%s", n, s.says.text())
+			}
+			// It is said once: the next start goes on.
+			s.stop()
+			s.write(5)
+			s.start()
+			s.all(again + 5)
+			if list := s.twice(); len(list) > 0 {
+				t.Errorf("%v came twice", list)
+			}
+		})
+	}
+}
+
+func TestALogThatIsCutWhileItIsForwarded(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, audit.FileOptions{})
+	s.write(60)
+	s.start()
+	s.all(60)
+	if err := os.Truncate(s.path, 0); err != nil { // as programs do that copy and truncate
+		t.Fatal(err)
+	}
+	s.write(10)
+	s.until("all delivered", func() bool { return s.count() == 70 && s.Status(s.log.Head()).Delivered == s.log.Head() })
+	if list := s.twice(); len(list) > 0 || !strings.Contains(s.says.text(), "level=ERROR msg=\"the audit log was cut while it was forwarded\"") {
+		t.Errorf("%v came twice: %s", list, s.says.text())
+	}
+}
+
+func TestRecordsThatWereRemovedBeforeTheyWereForwarded(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, audit.FileOptions{})
+	s.write(20)
+	s.start()
+	s.all(20)
+	s.stop()
+	for _, name := range []string{"1", "2"} {
+		s.write(20)
+		if err := os.Rename(s.path, s.path+"."+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.write(20)
+	if err := os.Remove(s.path + ".2"); err != nil { // 41 to 60
+		t.Fatal(err)
+	}
+	s.start()
+	s.until("the rest delivered", func() bool { return s.count() == 60 && s.Status(s.log.Head()).Delivered == s.log.Head() })
+	if !strings.Contains(s.says.text(), "level=ERROR msg=\"records of the audit log were removed before they were forwarded\"") || !strings.Contains(s.says.text(), "lastSeq=40") {
+		t.Errorf("it says:\n%s", s.says.text())
+	}
+	// All that is behind the cursor is gone.
+	s.stop()
+	s.write(20)
+	for _, file := range []string{s.path, s.path + ".1"} {
+		if err := os.Rename(file, filepath.Join(s.dir, "away")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.write(5)
+	s.start()
+	s.until("the rest delivered", func() bool { return s.count() == 65 && s.Status(s.log.Head()).Delivered == s.log.Head() })
+	if n := strings.Count(s.says.text(), "were removed before"); n != 2 {
+		t.Errorf("it says:\n%s", s.says.text())
+	}
+}
+
+func TestACursorThatCannotBeReadStopsTheStart(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "nonsense", "{}", `{"seq":3}`, `{"hash":"x"}`} {
+		file := filepath.Join(t.TempDir(), "cursor")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(Options{Cursor: file}); err == nil || !strings.Contains(err.Error(), "does not say where forwarding stands") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		`{"time":"2026-11-26T02:55:32.5Z","action":"decode","decision":"allow"}`:             "<110>1 2026-11-26T02:55:32.500000Z h signet-server - decode - ",
+		`{"time":"2026-11-26T02:55:32Z","action":"download","decision":"deny"}`:              "<109>1 2026-11-26T02:55:32.000000Z h signet-server - download - ",
+		`{"action":"a b\n","decision":"allow","breakGlass":"INC-4711 stuck"}`:                "<108>1 - h signet-server - ab - ",
+		`{"action":"` + strings.Repeat("x", 40) + `","decision":"unreadable","subject":"ä"}`: "<109>1 - h signet-server - " + strings.Repeat("x", 32) + " - ",
+	} {
+		got := string(frame(nil, "h", []byte(line)))
+		count, rest, _ := strings.Cut(got, " ")
+		if rest != want+line || count != itoa(len(rest)) {
+			t.Errorf("got %s", got)
+		}
+	}
+}
