@@ -54,6 +54,8 @@ type ServerOptions struct {
 	TenantsUnder string
 	// SearchKeyset of every namespace; "" leaves it out.
 	SearchKeyset string
+	// Syslog is audit.syslog, as YAML; empty: the audit log is not sent on.
+	Syslog string
 	// Storage is where payloads of [Folder] are; empty: the server has no storage.
 	Storage Folder
 }
@@ -152,7 +154,7 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n    ownKeysUnder: %s\n    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
 		s.Vault.Address, asJSON(t, append([]string{}, s.Options.OwnKeysUnder...)), s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
 	fmt.Fprintf(&b, "cors:\n  origins: %s\n  allowCredentials: %t\n", asJSON(t, append([]string{}, o.Origins...)), o.AllowCredentials)
-	fmt.Fprintf(&b, "policy: {file: %q}\naudit: {file: %q, maxFileBytes: %d}\n", policy, c.audit, o.MaxFileBytes)
+	fmt.Fprintf(&b, "policy: {file: %q}\naudit: {file: %q, maxFileBytes: %d, syslog: {%s}}\n", policy, c.audit, o.MaxFileBytes, o.Syslog)
 	if o.Storage != "" {
 		fmt.Fprintf(&b, "storage: [{driver: %q, folder: %q, match: {bucket: acme}}]\n", o.Storage.Name(), string(o.Storage))
 	}
