@@ -144,15 +144,21 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	fmt.Fprintf(&b, "tls: {cert: %q, key: %q}\n", c.cert.CertFile, c.cert.KeyFile)
 	fmt.Fprintf(&b, "issuers:\n  - issuer: %q\n    audiences: [%q]\n    idTokenAudiences: [%q]\n", s.OIDC.Issuer, Audience, UIClient)
 	b.WriteString("namespaces:\n")
-	for _, name := range o.Namespaces {
-		search := ""
-		if o.SearchKeyset != "" {
-			search = fmt.Sprintf(", search: {keyset: %q}", o.SearchKeyset)
-		}
-		fmt.Fprintf(&b, "  - {name: %q, legacyKeys: %t, tenants: {under: %q}%s}\n", name, o.LegacyKeys, o.TenantsUnder, search)
+	tenants, search, own := "", "", ""
+	if o.SearchKeyset != "" {
+		search = fmt.Sprintf(", search: {keyset: %q}", o.SearchKeyset)
 	}
-	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n    ownKeysUnder: %s\n    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
-		s.Vault.Address, asJSON(t, append([]string{}, s.Options.OwnKeysUnder...)), s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
+	if o.TenantsUnder != "" {
+		tenants = fmt.Sprintf(", tenants: {under: %q}", o.TenantsUnder)
+	}
+	if len(s.Options.OwnKeysUnder) > 0 {
+		own = "    ownKeysUnder: " + asJSON(t, s.Options.OwnKeysUnder) + "\n"
+	}
+	for _, name := range o.Namespaces {
+		fmt.Fprintf(&b, "  - {name: %q, legacyKeys: %t%s%s}\n", name, o.LegacyKeys, tenants, search)
+	}
+	fmt.Fprintf(&b, "keys:\n  vault:\n    address: %q\n%s    auth: {method: approle, roleID: %q, secretIDFile: %q}\n",
+		s.Vault.Address, own, s.Roles.ServerRoleID, s.Roles.ServerSecretIDFile)
 	fmt.Fprintf(&b, "cors:\n  origins: %s\n  allowCredentials: %t\n", asJSON(t, append([]string{}, o.Origins...)), o.AllowCredentials)
 	fmt.Fprintf(&b, "policy: {file: %q}\naudit: {file: %q, maxFileBytes: %d, syslog: {%s}}\n", policy, c.audit, o.MaxFileBytes, o.Syslog)
 	if o.Storage != "" {
