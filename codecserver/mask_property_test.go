@@ -204,7 +204,7 @@ func TestWhatIsNotLabelledIsTheSameForEverybody(t *testing.T) {
 				return false
 			}
 			p := w.send(fromUI(who, "decode", sealed)).payloads(1)[0]
-			if got, want := maskText.ReplaceAllString(string(p.Data), "\x00"), root.written(hidden, "\x00"); got != want {
+			if got, want := maskText.ReplaceAllString(string(p.Data), "▒"), root.written(hidden, "▒"); got != want {
 				t.Fatalf("seed %d, %s, labels %s:\n data %s\n got %s\n want %s", seed, who, document, data, got, want)
 			}
 			shown, told := traces(t, p), w.log.String()+w.records.String()
