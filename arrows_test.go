@@ -34,6 +34,7 @@ func TestImportArrows(t *testing.T) {
 		"codecserver/storage":       append(append([]string{module + "/keys", module + "/converter"}, vault...), sdk...),
 		"codecserver/login":         append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
 		"codecserver/audit/forward": append(append([]string{module + "/keys", module + "/converter", "go.temporal.io/"}, vault...), sdk...),
+		"codecserver/selftest":      append(append([]string{module + "/keys", module + "/converter", module + "/codecserver/login"}, vault...), sdk...),
 		"principal/principaltest": append(append([]string{module + "/keys", module + "/converter", module + "/codecserver", module + "/principal/verify",
 			module + "/principal/s2s", module + "/principal/propagate"}, vault...), "go.temporal.io/"),
 		".":          append([]string{module + "/codecserver", "github.com/coreos/", "golang.org/x/tools/"}, vault...),
