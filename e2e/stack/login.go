@@ -18,6 +18,9 @@ const (
 	OpsClient = "ops"
 	// BriefClient is OpsClient with access tokens that live for one second.
 	BriefClient = "ops-brief"
+	// LoginClient is the codec server's own, with LoginSecret.
+	LoginClient = "codec-login"
+	LoginSecret = "codec-login-secret"
 	// CIClient is a machine's, with CISecret: client credentials, in the group "ci".
 	CIClient = "ci"
 	CISecret = "ci-secret"
@@ -43,6 +46,7 @@ func (s *Stack) StartOIDC(t *testing.T) *parts.OIDC {
 				GrantTypes:   []string{"authorization_code", "refresh_token"}},
 			{ID: OpsClient, Type: "native", RedirectURIs: native, Audience: both, GrantTypes: grants},
 			{ID: BriefClient, Type: "native", RedirectURIs: native, Audience: both, AccessTokenLifetime: "1s", IDTokenLifetime: "1s"},
+			{ID: LoginClient, Secret: LoginSecret, Type: "web", RedirectURIs: []string{"http://localhost:*/login/callback"}, GrantTypes: []string{"authorization_code"}},
 			{ID: CIClient, Secret: CISecret, GrantTypes: []string{"client_credentials"}, Audience: []string{Audience}, Groups: []string{"ci"}},
 		},
 	}})

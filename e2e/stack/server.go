@@ -58,7 +58,19 @@ type ServerOptions struct {
 	Syslog string
 	// Storage is where payloads of [Folder] are; empty: the server has no storage.
 	Storage Folder
+	// Login lets people log in to the server, over plain HTTP; nil: nobody does, and it serves HTTPS.
+	Login *Login
 }
+
+// Login is that of [LoginClient], with the keyset [LoginKeyset].
+type Login struct {
+	URL    string // as browsers reach the server: http://localhost:<port>
+	Ended  string // directory
+	MaxAge time.Duration
+}
+
+// LoginKeyset seals cookies; a stack has it where its options name it.
+const LoginKeyset = "login/codec"
 
 // Grant is one rule of the policy, as the file spells it.
 type Grant struct {
@@ -141,8 +153,17 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "listen: 127.0.0.1:%d\n", o.Port)
-	fmt.Fprintf(&b, "tls: {cert: %q, key: %q}\n", c.cert.CertFile, c.cert.KeyFile)
-	fmt.Fprintf(&b, "issuers:\n  - issuer: %q\n    audiences: [%q]\n    idTokenAudiences: [%q]\n", s.OIDC.Issuer, Audience, UIClient)
+	if l := o.Login; l == nil {
+		fmt.Fprintf(&b, "tls: {cert: %q, key: %q}\n", c.cert.CertFile, c.cert.KeyFile)
+	} else {
+		secret := s.WriteFile(t, rel("login-secret"), LoginSecret)
+		fmt.Fprintf(&b, "login: {url: %q, issuer: %q, clientID: %q, clientSecretFile: %q, keyset: %q, ended: %q", l.URL, s.OIDC.Issuer, LoginClient, secret, LoginKeyset, l.Ended)
+		if l.MaxAge != 0 {
+			fmt.Fprintf(&b, ", maxAge: %s", l.MaxAge)
+		}
+		b.WriteString("}\n")
+	}
+	fmt.Fprintf(&b, "issuers:\n  - issuer: %q\n    audiences: [%q]\n    idTokenAudiences: [%q, %q]\n", s.OIDC.Issuer, Audience, UIClient, LoginClient)
 	b.WriteString("namespaces:\n")
 	tenants, search, own := "", "", ""
 	if o.SearchKeyset != "" {

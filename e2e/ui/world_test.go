@@ -79,12 +79,14 @@ type setting struct {
 	withoutCodec bool
 	withoutLogin bool
 	otherIssuer  bool // people log in at an OpenID provider that signet-server does not know
+	cookies      bool // people log in to signet-server, and the Web UI has browsers send its cookie
 }
 
 // world is a stack with a signet-server, and in the namespace payments one completed workflow, sealed throughout.
 type world struct {
 	*stack.Stack
 	server *stack.Server
+	asked  stack.ServerOptions // of the server
 	runID  string
 	uis    map[version]map[setting]string // addresses of Web UI servers
 
@@ -94,7 +96,11 @@ type world struct {
 // newWorld starts everything, with a Web UI of each version for each of the settings.
 func newWorld(t *testing.T, o stack.ServerOptions, settings ...setting) *world {
 	t.Helper()
-	w := &world{Stack: stack.Start(t, stack.Options{}), uis: map[version]map[setting]string{}}
+	var parted stack.Options
+	if o.Login != nil {
+		parted.Keysets = []string{stack.LoginKeyset}
+	}
+	w := &world{Stack: stack.Start(t, parted), uis: map[version]map[setting]string{}}
 	var err error
 	// The Web UIs want to know the server's address, and the server the origins of the Web UIs.
 	if o.Port, err = parts.FreePort(); err != nil {
@@ -103,12 +109,20 @@ func newWorld(t *testing.T, o stack.ServerOptions, settings ...setting) *world {
 	for _, v := range versions() {
 		w.uis[v] = map[setting]string{}
 		for _, s := range settings {
-			w.uis[v][s] = w.startUI(t, v, s, fmt.Sprintf("https://127.0.0.1:%d", o.Port))
+			codec := fmt.Sprintf("https://127.0.0.1:%d", o.Port)
+			if s.cookies {
+				codec = o.Login.URL
+			}
+			w.uis[v][s] = w.startUI(t, v, s, codec)
+			if s.cookies { // on the same site as the codec server, which knows both of its names
+				o.Origins = append(o.Origins, w.uis[v][s])
+				w.uis[v][s] = strings.Replace(w.uis[v][s], "127.0.0.1", "localhost", 1)
+			}
 			o.Origins = append(o.Origins, w.uis[v][s])
 		}
 	}
 	o.Contact = contact
-	w.server = w.Server(t, o)
+	w.server, w.asked = w.Server(t, o), o
 	c := w.worker(t, "payments", func(r worker.Registry) {
 		r.RegisterWorkflowWithOptions(runIntake, workflow.RegisterOptions{Name: "intake"})
 		r.RegisterActivity(decline)
@@ -154,7 +168,7 @@ func (w *world) startUI(t *testing.T, v version, s setting, codec string) string
 		Assets: map[version]string{ui258: paths.UI258, ui253: paths.UI253}[v],
 	}
 	if !s.withoutCodec {
-		config.Codec = parts.UICodec{Endpoint: codec, PassAccessToken: true}
+		config.Codec = parts.UICodec{Endpoint: codec, PassAccessToken: !s.cookies, IncludeCredentials: s.cookies}
 	}
 	provider := w.OIDC
 	if s.otherIssuer {
