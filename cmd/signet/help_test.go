@@ -60,7 +60,7 @@ func TestEverythingHasHelpThatIsASentence(t *testing.T) {
 
 func TestEveryFlagHasAnEnvironmentVariableUnlessItIsADecisionOfTheMoment(t *testing.T) {
 	ofTheMoment := []string{"help", "plan", "key", "force", "forward", "auto", "compromised", "schedule", "carry-out", "cancel", "wait", "allow-destroying-a-key-in-use", "allow-open-workflows", "workflows-beginning-with", "role", "file", "run-as-workflow",
-		"insecure-cleartext-keys", "kek-transit", "kek-file", "as", "aes-key-id", "aes-encoding", "encoding", "key-id", "associated-data", "legacy-keys", "census", "skip-census", "attribute", "tenant", "query", "run-id", "codec-header", "again"}
+		"insecure-cleartext-keys", "kek-transit", "kek-file", "as", "aes-key-id", "aes-encoding", "encoding", "key-id", "associated-data", "legacy-keys", "census", "skip-census", "attribute", "tenant", "query", "run-id", "codec-header", "again", "allow-keys-that-do-not-open"}
 	seen := map[string]string{}
 	visit(model(t).Node, func(n *kong.Node) {
 		for _, flag := range n.Flags {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -19,6 +20,8 @@ type restoreCmd struct {
 	File  string   `required:"" placeholder:"FILE" help:"File that \"signet keyset backup\" wrote."`
 
 	Forward bool `help:"Also bring keysets forward that are there in an earlier state, in a Vault that was itself restored from an older snapshot."`
+
+	AllowUnopened bool `name:"allow-keys-that-do-not-open" help:"Restore although the Transit key here does not open some of the keys: what they sealed does not open either."`
 	planFlag
 }
 
@@ -27,7 +30,10 @@ func (restoreCmd) Help() string {
 	return `Keysets that are missing are created as they were. What is there is not overwritten: if it differs from the backup, nothing at all is
 restored. With --forward a keyset that is there becomes the one of the backup if each of its keys stands in the backup, in the
 same or a later state: nothing that was disabled, destroyed or marked as compromised comes back, and no key is lost. One that was
-shredded since is not restored and, unless it is named, holds up no other. Try "signet keyset verify --file FILE" first: it says whether the Transit key still opens the keys.
+shredded since is not restored and, unless it is named, holds up no other.
+
+Each key that is restored must open under the Transit key of this Vault, or nothing is: it is sent to be wrapped anew, and the
+answer is dropped. So no key is seen, and a custodian's rights do. "signet keyset verify --file FILE" says more, with a worker's.
 
 ` + jsonHelp[backedUp]()
 }
@@ -79,6 +85,13 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 		if c.Plan {
 			return nil
 		}
+		if !c.AllowUnopened {
+			for _, k := range append(slices.Clone(absent), earlier...) {
+				if err := opensHere(ctx, s, k); err != nil {
+					return err
+				}
+			}
+		}
 		return put(ctx, s, absent, earlier)
 	})
 	if err != nil {
@@ -96,6 +109,37 @@ func (c *restoreCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 			}
 		}
 	})
+}
+
+// opensHere refuses a keyset with a key that the key-encryption key of this store does not open, such as one that was made
+// anew after Vault was lost.
+func opensHere(ctx context.Context, s *keyconfig.Opened, k *keys.Keyset) error {
+	refuse := func(id keys.ID, why string) error {
+		return codedf(exitRefused, "key %s of keyset %q in the backup does not open here, so nothing was restored: %s: restore the Transit key first, from a snapshot of Vault, or take --allow-keys-that-do-not-open", id, k.Name, why)
+	}
+	kek, ok := s.KEK.(keys.Rewrapper)
+	if !ok { // a directory, whose owner may read keys
+		for _, key := range verifyKeyset(ctx, k, s.KEK).Keys {
+			if key.Problem != "" {
+				return refuse(key.ID, key.Problem)
+			}
+		}
+		return ctx.Err()
+	}
+	for _, key := range k.Keys {
+		if key.State == keys.Destroyed {
+			continue
+		}
+		_, err := keys.Rewrap(ctx, kek, k.Name, key.Wrapped)
+		var lasting interface{ Misconfigured() bool }
+		if errors.As(err, &lasting) && lasting.Misconfigured() {
+			return refuse(key.ID, err.Error())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func describeForward(there, k *keys.Keyset) backedKeyset {

@@ -70,6 +70,14 @@ func TestARestoreDrill(t *testing.T) {
 	verify(1, "no longer opens the version it was wrapped with", "--file="+file)
 	refused(t, s, 3, "is there and differs from the backup, so nothing was restored", "restore", "--file="+file)
 
+	// It is not restored then, by a custodian who can open nothing.
+	if _, err := root.Logical().DeleteWithContext(t.Context(), "secret/metadata/signet/keysets/ns/orders"); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, s, 3, "does not open here, so nothing was restored", "restore", "ns/orders", "--file="+file)
+	refused(t, s, 4, `keyset "ns/orders" does not exist`, "status", "ns/orders")
+	signet(t, s, "keyset", "restore", "ns/orders", "--file="+file, "--allow-keys-that-do-not-open")
+
 	// A key of another keyset in the place of one is found.
 	store := s.Store(t, "", s.Roles.CustodianToken)
 	k, version, err := store.Fetch(t.Context(), keyset)
