@@ -160,6 +160,7 @@ func (q asking) ask(a *app, f namespaceFlags) (all asked, began time.Time, err e
 		all.Census = append(all.Census, q.use(r.Result, r.from))
 	}
 	all.NotAsked = slices.DeleteFunc(all.NotAsked, func(namespace string) bool { return slices.Contains(q.namespaces(), namespace) })
+	all.NoneMet = !slices.ContainsFunc(all.Census, func(u use) bool { return len(u.carries) > 0 })
 	return all, began, nil
 }
 

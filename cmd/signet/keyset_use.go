@@ -37,6 +37,7 @@ type use struct {
 type asked struct {
 	Census    []use      `json:"census,omitempty" help:"who was asked whether the key is needed, and with --plan who would be"`
 	NotAsked  []string   `json:"notAsked,omitempty" help:"the other namespaces of the Temporal that was asked: whether their workflows use the keyset is not known"`
+	NoneMet   bool       `json:"noneMet,omitempty" help:"whether nothing of the whole keyset was met, which may mean that the wrong Temporal was asked"`
 	SafeAfter *time.Time `json:"safeAfter,omitempty" help:"if the key is needed, and nothing needs it without end: when to ask again"`
 }
 
@@ -122,6 +123,9 @@ func isReseal(s string) bool { return strings.Contains(s, "reseal") }
 func (s asked) table(w io.Writer, key keys.ID, now time.Time) {
 	for _, u := range s.Census {
 		u.table(w, key, now)
+	}
+	if s.NoneMet {
+		fmt.Fprintln(w, "Nothing of the whole keyset was met, under any of its keys: make sure that the right Temporal was asked.")
 	}
 	if n := len(s.NotAsked); n > 0 {
 		more := ""
