@@ -30,7 +30,9 @@ func TestASessionOutlivesARotationAndEndsWithItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := time.Now().Add(time.Hour)
-	change(func(k *keys.Keyset) (*keys.Keyset, error) { return rotate.PlanPromote(k, rotate.PromoteOptions{}, later) })
+	change(func(k *keys.Keyset) (*keys.Keyset, error) {
+		return rotate.PlanPromote(k, rotate.PromoteOptions{}, later)
+	})
 	if now, _, err := ring.Primary(keyset); err != nil || now == first {
 		t.Fatalf("nothing was rotated: %v", err)
 	}
