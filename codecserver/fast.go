@@ -2,7 +2,7 @@ package codecserver
 
 import (
 	"bytes"
-	"encoding/base64"
+	"github.com/segmentio/asm/base64"
 
 	commonpb "go.temporal.io/api/common/v1"
 

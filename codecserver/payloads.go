@@ -2,10 +2,10 @@ package codecserver
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/segmentio/asm/base64"
 	"io"
 	"mime"
 	"net/http"
@@ -218,6 +218,8 @@ func appendName(dst []byte, name string) ([]byte, error) {
 
 func appendBase64(dst, data []byte) []byte {
 	dst = append(dst, '"')
-	dst = base64.StdEncoding.AppendEncode(dst, data)
+	begin, size := len(dst), base64.StdEncoding.EncodedLen(len(data))
+	dst = slices.Grow(dst, size+1)[:begin+size]
+	base64.StdEncoding.Encode(dst[begin:], data)
 	return append(dst, '"')
 }

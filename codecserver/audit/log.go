@@ -16,6 +16,9 @@ const (
 	newsFor    = 10 * time.Second // how long a failed write says something about a writer that cannot be tried
 )
 
+// usualRecord is about how long a record is, in bytes.
+const usualRecord = 400
+
 // Log writes records. It is safe for concurrent use.
 type Log struct {
 	path    string // "" when the writer is the caller's
@@ -88,15 +91,21 @@ func encode(records []Record) ([][]byte, error) {
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	now := time.Now().UTC()
-	bodies := make([][]byte, 0, len(records))
+	text.Grow(usualRecord * len(records))
+	ends := make([]int, len(records))
 	for i := range records {
 		r := &records[i]
 		r.Time = now
-		text.Reset()
 		if err := enc.Encode(r); err != nil {
 			return nil, fmt.Errorf("writing an audit record: %w", err)
 		}
-		bodies = append(bodies, bytes.Clone(escape(bytes.TrimSuffix(text.Bytes(), []byte("\n")))))
+		ends[i] = text.Len()
+	}
+	bodies := make([][]byte, len(records))
+	begin, all := 0, text.Bytes()
+	for i, end := range ends {
+		bodies[i] = escape(all[begin : end-1 : end-1]) // without the end of the line
+		begin = end
 	}
 	return bodies, nil
 }
