@@ -269,14 +269,14 @@ func (l *Login) exchange(ctx context.Context, code, verifier string) (string, *r
 	away := func(why string) *refusal {
 		return &refusal{http.StatusServiceUnavailable, "The identity provider did not answer as it should. Try again in a minute.", why, true}
 	}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, l.client), exchangeTimeout)
+	defer cancel()
 	select {
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
-	default:
+	case <-ctx.Done():
 		return "", away("too many logins are under way")
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, l.client), exchangeTimeout)
-	defer cancel()
 	token, err := l.oauth.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	var said *oauth2.RetrieveError
 	if errors.As(err, &said) && said.ErrorCode != "" { // not the description: it may quote anything

@@ -107,6 +107,24 @@ func TestALogoutEndsTheSessionAtEveryReplicaAndOverARestart(t *testing.T) {
 	}
 }
 
+func TestTheCookieIsForTheSameSiteUnlessOthersAreAllowed(t *testing.T) {
+	w := newWorld(t)
+	for allow, want := range map[bool]http.SameSite{false: http.SameSiteLaxMode, true: http.SameSiteNoneMode} {
+		l, v := w.replica(t, func(o *Options) { o.AllowCrossSite = allow }), newVisitor(t)
+		start := v.do(l, "GET", pathStart, nil)
+		done := v.do(l, "GET", pathCallback+"?"+w.authorize(start.Header.Get("Location")).Encode(), nil)
+		modes := map[string]http.SameSite{}
+		for _, c := range append(start.Cookies(), done.Cookies()...) {
+			if c.MaxAge == 0 {
+				modes[c.Name] = c.SameSite
+			}
+		}
+		if modes[sessionCookie] != want || modes[attemptCookie] != http.SameSiteLaxMode {
+			t.Errorf("allowed %t: %v", allow, modes)
+		}
+	}
+}
+
 func TestASecondLoginEndsTheFirstSession(t *testing.T) {
 	w := newWorld(t)
 	l, v := w.replica(t, nil), newVisitor(t)

@@ -15,6 +15,7 @@ var content string
 // view is what the page shows: who is logged in, or what went wrong, or neither.
 type view struct {
 	Name, Subject, Issuer string
+	Start                 string // address; with its host, since the callback comes to that one
 	Until                 time.Time
 	UIs                   []string
 	Problem               string
@@ -24,7 +25,7 @@ var loginPage = page.New("Log in", content, "")
 
 // welcome says who is logged in.
 func (l *Login) welcome(w http.ResponseWriter, r *http.Request) {
-	v := view{Issuer: l.o.Issuer, UIs: l.o.Origins}
+	v := view{Issuer: l.o.Issuer, Start: l.o.URL + pathStart, UIs: l.o.Origins}
 	s, err := l.session(r)
 	var no *Error
 	switch {
@@ -43,5 +44,5 @@ func (l *Login) welcome(w http.ResponseWriter, r *http.Request) {
 
 // failed says in a sentence what is wrong.
 func (l *Login) failed(w http.ResponseWriter, status int, says string) {
-	loginPage.Write(w, status, view{Issuer: l.o.Issuer, Problem: says})
+	loginPage.Write(w, status, view{Issuer: l.o.Issuer, Start: l.o.URL + pathStart, Problem: says})
 }

@@ -28,6 +28,7 @@ type balancer struct {
 	url      string // http://localhost:<port>: no certificate
 	backends atomic.Pointer[[]*url.URL]
 	turn     atomic.Int64
+	fault    atomic.Pointer[http.HandlerFunc] // answers instead, what it is for; nil: none
 }
 
 func newBalancer(t *testing.T) *balancer {
@@ -38,7 +39,13 @@ func newBalancer(t *testing.T) *balancer {
 		r.SetURL(all[int(b.turn.Add(1))%len(all)])
 		r.Out.Host = r.In.Host
 	}}
-	server := httptest.NewServer(proxy)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := b.fault.Load(); f != nil && (r.Method == http.MethodOptions || r.URL.Path == "/decode" || r.URL.Path == "/readyz") {
+			(*f)(w, r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	b.url = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	return b

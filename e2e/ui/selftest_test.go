@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"net/http"
+	"net/http/httputil"
 	"strings"
 	"testing"
 
@@ -36,6 +38,36 @@ func TestTheSelfTestSaysWhatFailsAndWhatToDo(t *testing.T) {
 	// The mistake that everybody makes once.
 	try(strings.Replace(ui, "localhost", "127.0.0.1", 1), "payments", "are not on the same site", "open the Web UI at http://localhost:")
 	b.screenshot("another-site")
+	// What stands in between, and gets in the way.
+	proxy := *front.backends.Load()
+	for _, c := range []struct {
+		fault func(http.ResponseWriter, *http.Request)
+		want  string
+	}{
+		{func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "A login proxy in between redirects"},
+		{func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodOptions {
+				http.Redirect(w, r, "/elsewhere", http.StatusFound)
+				return
+			}
+			httputil.NewSingleHostReverseProxy(proxy[0]).ServeHTTP(w, r)
+		}, "Something in between redirects OPTIONS requests, as a login proxy does"},
+		{func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			httputil.NewSingleHostReverseProxy(proxy[0]).ServeHTTP(w, r)
+		}, "Something in between answers POST requests, with status 502"},
+		{func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, "It does not answer as this server does"},
+	} {
+		fault := http.HandlerFunc(c.fault)
+		front.fault.Store(&fault)
+		try(ui, "payments", c.want)
+	}
+	b.screenshot("proxy")
+	front.fault.Store(nil)
+
 	b.open(front.url + "/login")
 	b.click("#logout")
 	b.awaitText("Log in to the codec server")
