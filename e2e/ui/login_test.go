@@ -16,6 +16,8 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/tools/parts"
@@ -100,6 +102,9 @@ func (b *browser) logInToCodec(codec, user string) {
 func TestLoggedInToTheCodecServerThePageIsDecoded(t *testing.T) {
 	t.Parallel()
 	w, front, other := replicated(t, 0)
+	orders := w.worker(t, "orders", func(r worker.Registry) {
+		r.RegisterWorkflowWithOptions(runEcho, workflow.RegisterOptions{Name: "echo"})
+	})
 	for _, v := range versions() {
 		t.Run(string(v), func(t *testing.T) {
 			ui, b := w.uis[v][byCookie()], openBrowser(t, "")
@@ -143,6 +148,12 @@ func TestLoggedInToTheCodecServerThePageIsDecoded(t *testing.T) {
 			if got := w.replay(t, front, ui, session); !strings.Contains(got, "input-7c1e") {
 				t.Fatalf("the session does not count outside of the browser either, so that its replay proves nothing: %s", got)
 			}
+			if got := w.replay(t, front, ui, session, "Authorization", "Bearer x"); !strings.Contains(got, "malformed-token") || strings.Contains(got, "7c1e") {
+				t.Errorf("a session mends a bad token: %s", got)
+			}
+			if got := w.replay(t, front, "https://evil.example", session); !strings.Contains(got, "origin-not-allowed") || strings.Contains(got, "7c1e") {
+				t.Errorf("a page of another origin gets %s", got)
+			}
 			b.open(front.url + "/login")
 			b.click("#logout")
 			b.awaitText("Log in to the codec server")
@@ -165,6 +176,14 @@ func TestLoggedInToTheCodecServerThePageIsDecoded(t *testing.T) {
 			b.awaitQuiet(t, "POST", front.url, 3)
 			b.holdsNothing()
 			b.screenshot("bob")
+			id := "by-cookie-" + string(v)
+			b.startWorkflow(w, ui, "orders", id, "echo")
+			b.awaitText("Workflow started successfully")
+			var result string
+			if err := orders.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result); err != nil || result != "read "+typedSecret {
+				t.Errorf("the worker got %q, %v", result, err)
+			}
+			w.storedNowhere(t, typedSecret)
 			for _, server := range []*stack.Server{w.server, other} {
 				if strings.Contains(server.Log(), session) {
 					t.Error("the log holds the session")
@@ -242,8 +261,9 @@ func (b *browser) session(server string) string {
 	return ""
 }
 
-// replay asks for the workflow's input with a session, as from another computer, and returns the answer with its data in clear.
-func (w *world) replay(t *testing.T, front *balancer, ui, session string) string {
+// replay asks for the workflow's input with a session, as from another computer, with a header more if there is one. It
+// returns the answer with its data in clear.
+func (w *world) replay(t *testing.T, front *balancer, origin, session string, header ...string) string {
 	t.Helper()
 	input := w.firstEvent(t, "payments", workflowID).GetInput()
 	body, err := protojsonOf(input)
@@ -254,7 +274,10 @@ func (w *world) replay(t *testing.T, front *balancer, ui, session string) string
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Origin", ui)
+	r.Header.Set("Origin", origin)
+	if len(header) == 2 {
+		r.Header.Set(header[0], header[1])
+	}
 	r.Header.Set("Content-Type", "application/json")
 	r.AddCookie(&http.Cookie{Name: sessionCookie, Value: session})
 	resp, err := http.DefaultClient.Do(r)
