@@ -56,7 +56,8 @@ type ServerOptions struct {
 	SearchKeyset string
 	// Syslog is audit.syslog, as YAML; empty: the audit log is not sent on.
 	Syslog string
-	// Storage is where payloads of [Folder] are; empty: the server has no storage.
+	// Storage is where payloads of [Folder] are, which payments-oncall may download unless Grants say otherwise; empty: the
+	// server has no storage.
 	Storage Folder
 	// Login lets people log in to the server, over plain HTTP; nil: nobody does, and it serves HTTPS.
 	Login *Login
@@ -139,6 +140,9 @@ func (s *Stack) ServerConfig(t *testing.T, o ServerOptions) serverConfig {
 	c := serverConfig{audit: filepath.Join(dir, "audit.jsonl"), grants: o.Grants}
 	if c.grants == nil {
 		c.grants = s.Grants()
+		if o.Storage != "" {
+			c.grants = append(c.grants, Grant{Name: "files", Issuer: s.OIDC.Issuer, Groups: []string{"payments-oncall"}, Namespaces: []string{"payments"}, Actions: []string{"download"}})
+		}
 	}
 	for i := range c.grants {
 		c.grants[i].Issuer = cmp.Or(c.grants[i].Issuer, s.OIDC.Issuer)

@@ -130,6 +130,9 @@ func (f *Forwarder) connect(ctx context.Context) error {
 		}
 		select {
 		case err := <-c.closed:
+			if ctx.Err() != nil && len(c.open) == 0 {
+				return nil // both end, and nothing is left
+			}
 			return fmt.Errorf("the syslog server closed the connection: %w", err)
 		case <-time.After(look):
 		}
