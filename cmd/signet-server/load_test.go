@@ -80,7 +80,7 @@ refreshInterval: 30s
 cors: {origins: ["https://ui"], allowCredentials: true}
 mode: strict
 contact: Ask.
-audit: {file: a.jsonl, maxFileBytes: 3000}
+audit: {file: a.jsonl, maxFileBytes: 3000, syslog: {address: "logs:6514", hostname: h, cursor: c}}
 policy:
   deny: [{name: d, namespaces: [x]}]
   grants: [{name: g, issuer: "https://a", groups: [x], namespaces: [payments], actions: [decode]}]
@@ -107,7 +107,7 @@ stopDelay: 5s
 	l := codecserver.Limits{MaxBody: 1000, MaxPayloads: 10, MaxOpened: 2000, MaxConcurrent: 3, PayloadBurst: 40, PayloadsPerSecond: 0.5,
 		MaxReferences: 2, MaxDownload: 5000, MaxDownloads: 1, DownloadBurst: 6000, DownloadPerSecond: 7}
 	if c.Limits.limits() != l || c.Audit.MaxFileBytes != 3000 || c.Metrics.Listen != ":9464" || c.stopDelay != 5*time.Second ||
-		c.storage == nil || c.Storage[0].Key != "path" || c.Storage[0].Match["bucket"] != "acme" || c.Policy.Deny[0].Name != "d" || c.Policy.Permissions[0].Name != "p" {
+		c.Audit.Syslog != (syslogConfig{Address: "logs:6514", Hostname: "h", Cursor: "c"}) || c.storage == nil || c.Storage[0].Key != "path" || c.Storage[0].Match["bucket"] != "acme" || c.Policy.Deny[0].Name != "d" || c.Policy.Permissions[0].Name != "p" {
 		t.Errorf("loaded %+v", c.config)
 	}
 }
@@ -180,6 +180,16 @@ func TestAConfigurationThatIsIncompleteOrUnsafeNamesTheField(t *testing.T) {
 		"storage without a driver": {good + "storage: [{folder: .}]\n", "storage[0].driver: "},
 		"storage without a folder": {good + "storage: [{driver: s3}]\n", "storage[0].folder: "},
 		"storage that is missing":  {good + "storage: [{driver: s3, folder: nowhere}]\n", "storage[0].folder: stat nowhere"},
+		"syslog without port":      {replace("{stdout: true}", "{file: a, syslog: {address: logs}}"), "audit.syslog.address: \"logs\" is not a host and port"},
+		"syslog without address":   {replace("{stdout: true}", "{file: a, syslog: {hostname: h}}"), "audit.syslog.address: "},
+		"syslog of stdout":         {replace("{stdout: true}", "{stdout: true, syslog: {address: 'logs:1'}}"), "audit.syslog: it sends on what stands in audit.file"},
+		"syslog in the clear":      {replace("{stdout: true}", "{file: a, syslog: {address: 'logs:1', plaintextTCP: true}}"), "audit.syslog.plaintextTCP: logs:1 is another machine"},
+		"syslog twice in clear":    {replace("{stdout: true}", "{file: a, syslog: {address: '127.0.0.1:1', plaintextTCP: true, insecureAllowPlaintextTCP: true}}"), "exclude each other"},
+		"syslog CA without TLS":    {replace("{stdout: true}", "{file: a, syslog: {address: '127.0.0.1:1', plaintextTCP: true, caCert: c}}"), "are for TLS, which is turned off"},
+		"syslog with half a pair":  {replace("{stdout: true}", "{file: a, syslog: {address: 'logs:1', cert: c}}"), "cert and key belong together"},
+		"syslog CA missing":        {replace("{stdout: true}", "{file: a, syslog: {address: 'logs:1', caCert: ca.pem}}"), "audit.syslog.caCert: open ca.pem"},
+		"syslog CA that is none":   {replace("{stdout: true}", "{file: a, syslog: {address: 'logs:1', caCert: config.yaml}}"), "holds no certificate"},
+		"syslog pair missing":      {replace("{stdout: true}", "{file: a, syslog: {address: 'logs:1', cert: c, key: k}}"), "audit.syslog: loading certificate and key"},
 		"metrics without port":     {good + "metrics: {listen: localhost}\n", "metrics.listen: "},
 		"metrics for everybody":    {good + "metrics: {listen: '127.0.0.1:8234'}\n", "metrics.listen: "},
 		"traces without scheme":    {good + "traces: {endpoint: 'collector:4318'}\n", "traces.endpoint: "},
