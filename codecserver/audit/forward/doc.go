@@ -3,7 +3,8 @@
 // The file stays the source of truth: a record is on disk before plaintext leaves, whether or not it is sent on, and
 // forwarding that lags holds up nobody. Messages are those of RFC 5424 with the record's line as their text, counted as
 // in RFC 6587 and RFC 5425, over TCP or TLS. Syslog acknowledges nothing, so a record counts as delivered when the other
-// machine's kernel has acknowledged it (where this one tells: Linux) and the connection has lived on for two seconds.
+// machine's kernel has acknowledged it (where this one tells: Linux) and the connection has lived on for five seconds,
+// or when the server closes in answer to the end of what was sent.
 // After a break, or a restart, it goes on behind the last record that counts: records may come twice, and say by their
 // number that they do; what the other side has lost after it had taken it, nobody here can know.
 //

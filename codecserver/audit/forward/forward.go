@@ -68,7 +68,7 @@ func (f *Forwarder) Status(head audit.Head) Status {
 
 const (
 	look     = 100 * time.Millisecond // between two looks at the file, and for news of the connection
-	settled  = 2 * time.Second        // how long a connection has to live on behind a record
+	settled  = 5 * time.Second        // how long a connection has to live on behind a record
 	sendTime = 10 * time.Second       // how long a write may take
 	lastTime = 5 * time.Second        // for what is left when it is to end
 	maxPause = 30 * time.Second       // between two tries to connect
@@ -130,8 +130,8 @@ func (f *Forwarder) connect(ctx context.Context) error {
 		}
 		select {
 		case err := <-c.closed:
-			if ctx.Err() != nil && len(c.open) == 0 {
-				return nil // both end, and nothing is left
+			if c.ended && errors.Is(err, io.EOF) || ctx.Err() != nil && len(c.open) == 0 {
+				return c.note(len(c.open)) // it has read to the end, and closed in its turn; or nothing is left
 			}
 			return fmt.Errorf("the syslog server closed the connection: %w", err)
 		case <-time.After(look):
@@ -163,6 +163,7 @@ type connection struct {
 	sent   int64      // bytes
 	open   []sent     // records that do not count yet, in their order
 	ending time.Time  // when ctx has ended
+	ended  bool       // the other side was told that nothing more comes
 }
 
 type sent struct {
@@ -277,6 +278,11 @@ func (c *connection) count() error {
 		n = 0
 	default:
 	}
+	return c.note(n)
+}
+
+// note moves the cursor behind the first n records that do not count yet.
+func (c *connection) note(n int) error {
 	if n > 0 {
 		at := c.open[n-1].head
 		c.open = c.open[n:]
@@ -293,14 +299,18 @@ func (c *connection) count() error {
 	return nil
 }
 
-// over: ctx has ended, and nothing is left or too much time has passed.
+// over: ctx has ended, and nothing is left or too much time has passed. Behind the last record it sends an end, which a
+// server that has read everything answers by closing.
 func (c *connection) over(sent bool) (bool, error) {
 	if c.ending.IsZero() {
 		c.ending = time.Now()
 	}
-	switch {
+	switch end, can := c.conn.(interface{ CloseWrite() error }); {
 	case !sent && len(c.open) == 0:
 		return true, nil
+	case !sent && can && !c.ended:
+		c.ended = true
+		return false, end.CloseWrite()
 	case time.Since(c.ending) > lastTime:
 		return true, errors.New("the last records do not count as delivered yet")
 	}

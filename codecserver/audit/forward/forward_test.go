@@ -3,6 +3,7 @@ package forward
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,15 +20,22 @@ func TestRecordsAreForwardedAcrossRestarts(t *testing.T) {
 	s.stop() // what is left goes out
 	s.all(120)
 	s.write(30) // nobody forwards
+	s.mu0().Lock()
+	s.slow = true
+	s.mu0().Unlock()
 	s.start()
+	s.until("sent", func() bool { return s.count() == 150 })
+	s.stop() // nothing of it counts yet but by the server's answer to the end
 	s.all(150)
 	if list := s.twice(); len(list) > 0 || s.says.text() != "" {
 		t.Errorf("%v came twice: %s", list, s.says.text())
 	}
-	if got := s.Status(s.log.Head()); got.Lag != 0 || got.Troubles != 0 || !got.Connected {
+	if got := s.Status(s.log.Head()); got.Lag != 0 || got.Troubles != 0 || got.Connected {
 		t.Errorf("%+v", got)
 	}
 	const want = "<110>1 20"
+	s.mu0().Lock()
+	defer s.mu0().Unlock()
 	if m := s.messages[0]; !strings.HasPrefix(m, want) || !strings.Contains(m, "Z codec-1 signet-server - decode - {\"seq\":1,") {
 		t.Errorf("the first message is %s", m)
 	}
@@ -37,7 +45,7 @@ func TestABrokenConnectionLosesNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, audit.FileOptions{})
 	s.mu0().Lock()
-	s.breakAt = 40
+	s.breakAt, s.slow = 40, true
 	s.mu0().Unlock()
 	s.write(300)
 	s.start()
@@ -47,14 +55,10 @@ func TestABrokenConnectionLosesNothing(t *testing.T) {
 	s.write(10)
 	s.all(310)
 	// The server is away for a while: nobody waits for it, and it is seen.
-	address := s.Addr().String()
-	_ = s.Listener.Close()
-	s.hangUp()
+	s.leave()
 	s.write(50)
 	s.until("lagging", func() bool { got := s.Status(s.log.Head()); return got.Lag > 0 && !got.Connected })
-	again := listenAt(t, address)
-	again.times, again.texts = s.times, s.texts
-	s.receiver = again
+	s.listen(t, s.address)
 	s.all(360)
 }
 
@@ -197,7 +201,7 @@ func TestMessages(t *testing.T) {
 	} {
 		got := string(frame(nil, "h", []byte(line)))
 		count, rest, _ := strings.Cut(got, " ")
-		if rest != want+line || count != itoa(len(rest)) {
+		if rest != want+line || count != strconv.Itoa(len(rest)) {
 			t.Errorf("got %s", got)
 		}
 	}

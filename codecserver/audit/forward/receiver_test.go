@@ -22,26 +22,35 @@ import (
 
 // receiver is a syslog server that counts octets, and keeps the text of each message by the number of its record.
 type receiver struct {
-	net.Listener
-	mu       sync.Mutex
+	address  string
+	mu       sync.Mutex // guards the rest
+	listener net.Listener
 	messages []string
 	times    map[uint64]int // how often each record came
 	texts    map[uint64]string
 	conns    []net.Conn
-	breakAt  int // messages after which a connection is reset, once
+	slow     bool // records count as late as they do outside of tests
+	breakAt  int  // messages after which a connection is reset, once
 }
 
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	r := &receiver{times: map[uint64]int{}, texts: map[uint64]string{}}
+	r.address = r.listen(t, "127.0.0.1:0")
+	t.Cleanup(r.leave)
+	return r
+}
+
+// listen takes connections at the address until leave is called, and returns the address.
+func (r *receiver) listen(t *testing.T, address string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return receive(t, l)
-}
-
-func receive(t *testing.T, l net.Listener) *receiver {
-	r := &receiver{Listener: l, times: map[uint64]int{}, texts: map[uint64]string{}}
+	r.mu.Lock()
+	r.listener = l
+	r.mu.Unlock()
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -54,8 +63,15 @@ func receive(t *testing.T, l net.Listener) *receiver {
 			go r.serve(conn)
 		}
 	}()
-	t.Cleanup(func() { _ = l.Close(); r.hangUp() })
-	return r
+	return l.Addr().String()
+}
+
+// leave is what a server does that stops.
+func (r *receiver) leave() {
+	r.mu.Lock()
+	_ = r.listener.Close()
+	r.mu.Unlock()
+	r.hangUp()
 }
 
 func (r *receiver) hangUp() {
@@ -171,12 +187,16 @@ func (s *scene) start() {
 	s.t.Helper()
 	f, err := New(Options{File: s.path, Cursor: s.cursor(), Host: "codec-1", Logger: slog.New(slog.NewTextHandler(s.says, nil)),
 		Dial: func(ctx context.Context) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr().String())
+			return (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
 		}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	f.settle = 50 * time.Millisecond
+	if s.mu0().Lock(); s.slow { // the receiver's breaking off has to come first
+		f.settle = settled
+	}
+	s.mu0().Unlock()
 	s.Forwarder = f
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -242,15 +262,4 @@ func (s *scene) twice() (list []string) {
 		}
 	}
 	return list
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }
-
-func listenAt(t *testing.T, address string) *receiver {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return receive(t, l)
 }
