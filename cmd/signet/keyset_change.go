@@ -55,13 +55,19 @@ type stepInfo struct {
 	Does string     `json:"does" help:"what comes of it, in words"`
 }
 
-// apply changes the keyset called name, or with planned only looks at what that would be.
+// apply changes the keyset called name, or with planned only looks at what that would be. It does so by the clock.
 func apply(ctx context.Context, s *keyconfig.Opened, name string, planned bool, plan rotate.Plan) (rotate.Result, error) {
+	return applyAnytime(ctx, s, name, planned, punctual(s, plan))
+}
+
+// applyAnytime is apply for what no delay and no waiting period is reckoned from: what is called off is called off, whatever
+// the clock says.
+func applyAnytime(ctx context.Context, s *keyconfig.Opened, name string, planned bool, plan rotate.Plan) (rotate.Result, error) {
 	do := rotate.Change
 	if planned {
 		do = rotate.Preview
 	}
-	result, err := do(ctx, s.Store, name, punctual(s, plan))
+	result, err := do(ctx, s.Store, name, plan)
 	return result, missing(err, name, s)
 }
 

@@ -79,14 +79,14 @@ func (c *enableCmd) Run(a *app, at *keysetCmd, parsed *kong.Context) error {
 	})
 }
 
-// move changes one key as plan says, and prints what became of it.
+// move changes one key as plan says, at any time, and prints what became of it.
 func (f keyFlags) move(a *app, at *keysetCmd, parsed *kong.Context, plan rotate.Plan, table func(io.Writer, change)) error {
 	if err := checkNames(f.Name); err != nil {
 		return err
 	}
 	var result change
 	err := at.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
-		r, err := apply(ctx, s, f.Name, f.Plan, plan)
+		r, err := applyAnytime(ctx, s, f.Name, f.Plan, plan)
 		if err == nil {
 			result = describeChange(r, f.Key, f.Plan)
 		}

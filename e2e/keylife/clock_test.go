@@ -1,6 +1,7 @@
 package keylife_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/signet-temporal/signet/e2e/stack"
 )
 
 // TestAWrongClockChangesNothing: delays and waiting periods are reckoned by the clock of the machine that signet runs on.
@@ -38,8 +41,9 @@ func TestAWrongClockChangesNothing(t *testing.T) {
 				return nil
 			}})
 			defer proxy.Close()
+			fresh := "ns/" + strings.ReplaceAll(what, " ", "-")
 			for _, args := range [][]string{
-				{"create", "ns/new"}, {"rotate", keyset}, {"rotate", "--auto", keyset}, {"promote", keyset, "--plan"}, {"promote", keyset},
+				{"create", fresh}, {"rotate", keyset}, {"rotate", "--auto", keyset}, {"promote", keyset, "--plan"}, {"promote", keyset},
 				{"policy", keyset, "--rotate-every=720h"},
 			} {
 				before := s.VaultRead(t, "secret/metadata/signet/keysets/"+keyset).Data["current_version"]
@@ -56,7 +60,10 @@ func TestAWrongClockChangesNothing(t *testing.T) {
 				}
 			}
 			if tc.says != "" {
-				refused(t, s, 4, `keyset "ns/new" does not exist`, "status", "ns/new")
+				refused(t, s, 4, "does not exist", "status", fresh)
+			}
+			if tc.says != "" {
+				clockIsWrong(t, s, proxy.URL)
 			}
 			// Looking is allowed.
 			for _, args := range [][]string{{"status", keyset}, {"list"}} {
@@ -65,6 +72,33 @@ func TestAWrongClockChangesNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// clockIsWrong: what takes a key away is refused, and what gives it back or calls something off is not.
+func clockIsWrong(t *testing.T, s *stack.Stack, address string) {
+	t.Helper()
+	store := s.Store(t, "", s.Roles.CustodianToken)
+	name := fmt.Sprintf("kill/clock%d", time.Now().UnixNano())
+	g := prepare(t, store, name, true)
+	key := func(id fmt.Stringer) string { return "--key=" + id.String() }
+	destroyer := token(t, s, "destroyer")
+	for _, tc := range []struct {
+		code  int
+		token string
+		args  []string
+	}{
+		{3, s.Roles.CustodianToken, []string{"disable", name, key(g.retired)}},
+		{3, s.Roles.CustodianToken, []string{"destroy", name, key(g.disabled), "--schedule", "--allow-destroying-a-key-in-use"}},
+		{3, destroyer, []string{"destroy", name, key(g.scheduled), "--carry-out", "--allow-destroying-a-key-in-use"}},
+		{3, s.Roles.CustodianToken, []string{"rotate", name, "--compromised=" + g.primary.String(), "--skip-census"}},
+		{0, s.Roles.CustodianToken, []string{"destroy", name, key(g.scheduled), "--cancel"}},
+		{0, s.Roles.CustodianToken, []string{"enable", name, key(g.disabled)}},
+		{0, s.Roles.CustodianToken, []string{"retire", name, key(g.pending)}},
+	} {
+		if got := execAt(t, address, tc.token, append([]string{"keyset"}, tc.args...)...); got.Code != tc.code {
+			t.Errorf("%v: exit code %d, %q, want %d", tc.args, got.Code, got.Stderr, tc.code)
+		}
 	}
 }
 
