@@ -17,8 +17,10 @@ const (
 	uiFolder = "ui/assets/local/" // in the module
 )
 
-// release is one version of the Web UI's module and the checksum that go.sum would have for it.
-type release struct{ version, sum string }
+// release is one version of a module and the checksum that go.sum would have for it.
+type release struct{ module, version, sum string }
+
+func (r release) String() string { return r.module + " " + r.version }
 
 // ensureAssets returns a folder in .parts with the browser code of a Web UI version, taken out of its
 // module's zip. The module cannot be a requirement, nor be unpacked by the go command, where it asks for a
@@ -50,7 +52,7 @@ func ensureAssets(ctx context.Context, out io.Writer, root string, r release) (s
 		return "", fmt.Errorf("create a folder for the Web UI: %w", err)
 	}
 	defer os.RemoveAll(temp)
-	prefix := uiModule + "@" + r.version + "/" + uiFolder
+	prefix := r.module + "@" + r.version + "/" + uiFolder
 	if err := unzip(archive, prefix, temp); err != nil {
 		return "", fmt.Errorf("unpack the Web UI %s: %w", r.version, err)
 	}
@@ -63,10 +65,10 @@ func ensureAssets(ctx context.Context, out io.Writer, root string, r release) (s
 	return dir, nil
 }
 
-// downloadModule returns the zip of the Web UI's module in the module cache.
+// downloadModule returns the module's zip in the module cache.
 func downloadModule(ctx context.Context, r release) (string, error) {
 	// Without a module of its own the command would read, and could change, the one around it.
-	empty, err := os.MkdirTemp("", "parts-ui-")
+	empty, err := os.MkdirTemp("", "parts-download-")
 	if err != nil {
 		return "", fmt.Errorf("create a folder for the download: %w", err)
 	}
@@ -74,17 +76,17 @@ func downloadModule(ctx context.Context, r release) (string, error) {
 	if err := os.WriteFile(filepath.Join(empty, "go.mod"), []byte("module empty\n"), 0o600); err != nil {
 		return "", fmt.Errorf("create a module for the download: %w", err)
 	}
-	stdout, failed := goCommand(ctx, empty, nil, "mod", "download", "-json", uiModule+"@"+r.version)
+	stdout, failed := goCommand(ctx, empty, nil, "mod", "download", "-json", r.module+"@"+r.version)
 	var module struct{ Zip, Sum, Error string }
 	if err := json.Unmarshal([]byte(stdout), &module); err != nil {
-		return "", fmt.Errorf("download the Web UI %s: %w", r.version, failed)
+		return "", fmt.Errorf("download %s: %w", r, failed)
 	}
 	// A module that asks for a newer Go comes with an error, and yet with its zip and checksum.
 	if module.Zip == "" {
-		return "", fmt.Errorf("download the Web UI %s: %s", r.version, module.Error)
+		return "", fmt.Errorf("download %s: %s", r, module.Error)
 	}
 	if module.Sum != r.sum {
-		return "", fmt.Errorf("download the Web UI %s: its checksum is %s, not %s: do not use it", r.version, module.Sum, r.sum)
+		return "", fmt.Errorf("download %s: its checksum is %s, not %s: do not use it", r, module.Sum, r.sum)
 	}
 	return module.Zip, nil
 }

@@ -20,14 +20,17 @@ type program struct {
 	name Name   // also its folder under tools/
 	tags string // build tags
 	hint string // how long a first build takes, for people
+	// prepare is nil or lays out, in a folder that is removed afterwards, what the build needs beside the module: it
+	// returns flags for the go command. dir is the module's.
+	prepare func(ctx context.Context, dir, folder string) ([]string, error)
 }
 
-func (p program) buildArgs(output string) []string {
-	args := []string{"build", "-v", "-ldflags=-s -w", "-o", output}
-	if p.tags != "" {
-		args = append(args, "-tags", p.tags)
+// flags are those that "go list" and "go build" share.
+func (p program) flags() []string {
+	if p.tags == "" {
+		return nil
 	}
-	return append(args, ".")
+	return []string{"-tags", p.tags}
 }
 
 // ensureProgram returns the path of p's binary, built when there is none for the present sources.
@@ -65,14 +68,28 @@ func ensureProgram(ctx context.Context, out io.Writer, root string, p program) (
 func build(ctx context.Context, out io.Writer, dir string, p program, binary string) error {
 	report := newProgress(out, string(p.name), p.hint)
 	defer report.close()
-	total, err := listPackages(ctx, dir, p.tags, report)
+	flags := p.flags()
+	if p.prepare != nil {
+		folder, err := os.MkdirTemp(filepath.Dir(binary), "source-")
+		if err != nil {
+			return fmt.Errorf("create a folder for the sources of %s: %w", p.name, err)
+		}
+		defer os.RemoveAll(folder)
+		more, err := p.prepare(ctx, dir, folder)
+		if err != nil {
+			return fmt.Errorf("prepare the sources of %s: %w", p.name, err)
+		}
+		flags = append(flags, more...)
+	}
+	total, err := listPackages(ctx, dir, flags, report)
 	if err != nil {
 		return err
 	}
 	report.compiling(total)
 	temp := fmt.Sprintf("%s.tmp-%d", binary, os.Getpid())
 	defer os.Remove(temp)
-	if _, err := goCommand(ctx, dir, report.packageLine, p.buildArgs(temp)...); err != nil {
+	args := append([]string{"build", "-v", "-ldflags=-s -w", "-o", temp}, flags...)
+	if _, err := goCommand(ctx, dir, report.packageLine, append(args, ".")...); err != nil {
 		return fmt.Errorf("build %s in %s: %w", p.name, dir, err)
 	}
 	if err := os.Rename(temp, binary); err != nil {
@@ -83,11 +100,8 @@ func build(ctx context.Context, out io.Writer, dir string, p program, binary str
 }
 
 // listPackages counts the packages of a build, and downloads the modules that they need and no others.
-func listPackages(ctx context.Context, dir, tags string, report *progress) (int, error) {
-	args := []string{"list", "-deps"}
-	if tags != "" {
-		args = append(args, "-tags", tags)
-	}
+func listPackages(ctx context.Context, dir string, flags []string, report *progress) (int, error) {
+	args := append([]string{"list", "-deps"}, flags...)
 	stdout, err := goCommand(ctx, dir, report.downloadLine, append(args, ".")...)
 	if err != nil {
 		return 0, fmt.Errorf("list the packages of %s: %w", dir, err)

@@ -16,6 +16,8 @@ const (
 	VaultServer Name = "testvault"
 	// OIDCProvider is the OpenID provider.
 	OIDCProvider Name = "testoidc"
+	// CLI is the temporal command line, without "temporal server start-dev".
+	CLI Name = "testcli"
 	// UI258 is the browser code of Web UI 2.58.0: a failed decode shows ciphertext and one banner.
 	UI258 Name = "ui-2.58.0"
 	// UI253 is the browser code of Web UI 2.53.3: a failed decode shows an error in place.
@@ -26,7 +28,7 @@ const (
 
 // All returns every name, the slowest first.
 func All() []Name {
-	return []Name{TemporalServer, VaultServer, OIDCProvider, UI258, UI253, Chromium}
+	return []Name{TemporalServer, VaultServer, OIDCProvider, CLI, UI258, UI253, Chromium}
 }
 
 // Paths says where the parts are; what was not asked for is empty.
@@ -35,6 +37,7 @@ type Paths struct {
 	Temporal string // program
 	Vault    string // program
 	OIDC     string // program
+	CLI      string // program
 	UI258    string // folder with index.html, for [UIConfig].Assets
 	UI253    string // folder with index.html, for [UIConfig].Assets
 	Chromium string // program
@@ -69,10 +72,12 @@ func ensureOne(ctx context.Context, out io.Writer, paths *Paths, name Name) (err
 		paths.Vault, err = ensureProgram(ctx, out, paths.Root, program{name: name, tags: "minimal", hint: "2 to 5 minutes on two cores"})
 	case OIDCProvider:
 		paths.OIDC, err = ensureProgram(ctx, out, paths.Root, program{name: name, hint: "under a minute"})
+	case CLI:
+		paths.CLI, err = ensureProgram(ctx, out, paths.Root, program{name: name, hint: "a minute on two cores", prepare: cliSource})
 	case UI258:
-		paths.UI258, err = ensureAssets(ctx, out, paths.Root, release{"v2.58.0", "h1:oAAOfPCPYSor8qN0iCuHSCl+WJ0jGbTK5C/QHcBcPlY="})
+		paths.UI258, err = ensureAssets(ctx, out, paths.Root, release{uiModule, "v2.58.0", "h1:oAAOfPCPYSor8qN0iCuHSCl+WJ0jGbTK5C/QHcBcPlY="})
 	case UI253:
-		paths.UI253, err = ensureAssets(ctx, out, paths.Root, release{"v2.53.3", "h1:93j28Rf6Nf24CzWSfpES394byllitRCtae3KcBFsDjw="})
+		paths.UI253, err = ensureAssets(ctx, out, paths.Root, release{uiModule, "v2.53.3", "h1:93j28Rf6Nf24CzWSfpES394byllitRCtae3KcBFsDjw="})
 	case Chromium:
 		paths.Chromium, err = ensureChromium(ctx, out)
 	default:

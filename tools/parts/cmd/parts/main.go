@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{parts.TemporalServer, paths.Temporal},
 		{parts.VaultServer, paths.Vault},
 		{parts.OIDCProvider, paths.OIDC},
+		{parts.CLI, paths.CLI},
 		{parts.UI258, paths.UI258},
 		{parts.UI253, paths.UI253},
 		{parts.Chromium, paths.Chromium},
