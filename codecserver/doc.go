@@ -52,7 +52,8 @@
 // In [Explain] mode a sealed payload that is denied or unreadable comes back as a json/plain payload that says why, which
 // the Web UI shows in place; the rest of the page decodes. A person is recognised by an Origin header that the CORS list
 // allows: browsers set it and pages cannot forge it, while SDKs, the CLI and server-side JavaScript do not send it. (A
-// Sec-Fetch-Mode header proves nothing: Node's fetch sends it, too.) Every other client gets an error for the whole
+// Sec-Fetch-Mode header proves nothing: Node's fetch sends it, too.) At a prompt, a person says so in a [ReaderHeader],
+// which counts for nothing where the credential is a machine's. Every other client gets an error for the whole
 // request, in any mode, so that a worker never takes an explanation for data. An explanation is marked in the metadata
 // and in its JSON; a caller who is not known is explained requests of up to 256 KiB, and gets a 401 for larger ones.
 // /encode refuses whatever carries either mark, and answers with errors only.

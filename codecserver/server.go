@@ -279,14 +279,14 @@ func (h *Handler) post(q *request) {
 		h.fail(q, err)
 		return
 	}
-	q.explain = q.browser && h.mode == Explain && q.action == policy.Decode
+	q.explain = h.explains(q)
 	caller, err := h.authenticator.Authenticate(q.Request)
 	if err == nil && (caller == nil || caller.Issuer == "" || caller.Subject == "") {
 		err = errors.New("the authenticator named nobody")
 	}
 	var program interface{ Machine() bool }
 	if (err == nil && caller.Machine) || (errors.As(err, &program) && program.Machine()) {
-		q.explain = false // a program that sends an Origin would take an explanation for data
+		q.explain = false // a program that sends an Origin or a ReaderHeader would take an explanation for data
 	}
 	if err == nil {
 		q.caller = caller
