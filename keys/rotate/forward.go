@@ -14,8 +14,15 @@ func PlanForward(k, backup *keys.Keyset) (*keys.Keyset, error) {
 	refuse := func(format string, args ...any) (*keys.Keyset, error) {
 		return nil, refusef(ErrRefused, "keyset %q "+format+": it is not brought forward: look at both with \"signet keyset status %[1]s\" and \"signet keyset verify --file FILE\"", append([]any{k.Name}, args...)...)
 	}
-	if k.Type != backup.Type {
+	switch {
+	case k.Type != backup.Type:
 		return refuse("is of type %s, and of type %s in the backup", k.Type, backup.Type)
+	case k.OwnKEK != backup.OwnKEK: // it is so from the keyset's creation on or never
+		return refuse("is another than the one in the backup: one of the two has a key-encryption key of its own")
+	case k.Idle() && !backup.Idle():
+		return refuse("is further than the backup: it is, or is to be, shredded")
+	case !k.Shredded.IsZero() && backup.Shredded.IsZero():
+		return refuse("is further than the backup: it is shredded")
 	}
 	life := []keys.State{keys.Pending, keys.Primary, keys.Retired, keys.Disabled, keys.Destroyed}
 	for _, key := range k.Keys {
