@@ -66,7 +66,11 @@ func (c *shredCmd) Run(a *app, parsed *kong.Context) error {
 	ask := false
 	err = c.withStore(a, parsed, false, func(ctx context.Context, s *keyconfig.Opened) error {
 		for _, name := range c.Names {
-			r, err := rotate.PreviewShred(ctx, s.Store, name, c.step(a.now()))
+			step := c.step(a.now())
+			if !c.Cancel { // what is called off is called off, whatever the clock says
+				step = punctual(s, step)
+			}
+			r, err := rotate.PreviewShred(ctx, s.Store, name, step)
 			if err != nil {
 				return missing(err, name, s)
 			}
