@@ -163,7 +163,7 @@ func TestAnOperatorLogsInReadsAndLogsOut(t *testing.T) {
 	}
 
 	t.Run("with a code", func(t *testing.T) { device(t, s, w) })
-	t.Run("tokens that live for a second", func(t *testing.T) { brief(t, s, w) })
+	t.Run("tokens that live for seconds", func(t *testing.T) { brief(t, s, w) })
 }
 
 // device: the browser is on another machine, and somebody types the code there. Issuer and client are remembered.
@@ -196,7 +196,7 @@ func device(t *testing.T, s *stack.Stack, w *terminal) {
 	}
 }
 
-// brief: the token is over before it is used, so each command renews it.
+// brief: the token is nearly over from the start, so each command renews it.
 func brief(t *testing.T, s *stack.Stack, w *terminal) {
 	in := w.login(t, browserOf(t, "alice"), "--no-browser", "--client-id="+stack.BriefClient)
 	if in.Code != 0 {
