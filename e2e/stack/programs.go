@@ -21,9 +21,12 @@ import (
 var built = map[string]func() (string, error){
 	"signet":        sync.OnceValues(func() (string, error) { return build("signet") }),
 	"signet-server": sync.OnceValues(func() (string, error) { return build("signet-server") }),
+	"released":      sync.OnceValues(func() (string, error) { return buildAs("released", "signet-server") }),
+	"profiled":      sync.OnceValues(buildProfiled),
 }
 
-// Program returns the path of one of signet's own programs, "signet" or "signet-server", built with the race detector.
+// Program returns the path of one of signet's own programs, "signet" or "signet-server", built with the race detector;
+// "released" is signet-server without it, and "profiled" that with the hook of [Server.Profile].
 func Program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := built[name]()
@@ -33,20 +36,23 @@ func Program(t *testing.T, name string) string {
 	return path
 }
 
-// build compiles into the folder of the parts, under a name of this process first: another test process may be running
+func build(name string) (string, error) { return buildAs("race", name, "-race") }
+
+// buildAs compiles into a folder beside the parts, under a name of this process first: another test process may be running
 // the program of before, or building it as well.
-func build(name string) (string, error) {
+func buildAs(folder, name string, flags ...string) (string, error) {
 	root, err := parts.Root("")
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(root, ".parts", "race", name)
+	binary := filepath.Join(root, ".parts", folder, name)
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return "", err
 	}
 	temp := fmt.Sprintf("%s.tmp-%d", binary, os.Getpid())
 	defer os.Remove(temp)
-	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", temp, "./cmd/"+name)
+	args := append([]string{"build", "-buildvcs=false", "-o", temp}, flags...)
+	cmd := exec.Command("go", append(args, "./cmd/"+name)...)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)

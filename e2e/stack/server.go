@@ -61,6 +61,10 @@ type ServerOptions struct {
 	Storage Folder
 	// Login lets people log in to the server, over plain HTTP; nil: nobody does, and it serves HTTPS.
 	Login *Login
+	// Released runs the program as it is released, without the race detector, on one core and with its own log level.
+	Released bool
+	// Profiled is [ServerOptions.Released], with a hook of the tests in it: see [Server.Profile].
+	Profiled bool
 }
 
 // Login is that of [LoginClient], with the keyset [LoginKeyset].
@@ -103,16 +107,17 @@ type Server struct {
 	AuditFile  string
 	Grants     []Grant
 
-	cmd  *exec.Cmd
-	log  *lockedBuffer
-	done chan struct{}
+	options ServerOptions
+	cmd     *exec.Cmd
+	log     *lockedBuffer
+	done    chan struct{}
 }
 
 // Server starts signet-server with the AppRole of the stack and waits until it listens.
 func (s *Stack) Server(t *testing.T, o ServerOptions) *Server {
 	t.Helper()
 	config := s.ServerConfig(t, o)
-	v := &Server{ConfigFile: config.file, AuditFile: config.audit, Grants: config.grants, Cert: config.cert, log: &lockedBuffer{}, done: make(chan struct{})}
+	v := &Server{ConfigFile: config.file, AuditFile: config.audit, Grants: config.grants, Cert: config.cert, options: o, log: &lockedBuffer{}, done: make(chan struct{})}
 	var err error
 	if v.HTTP, err = parts.HTTPClient(v.Cert.CAFile); err != nil {
 		t.Fatal(err)
@@ -215,8 +220,7 @@ var listening = regexp.MustCompile(`msg=listening .*\burl=(\S+)`)
 
 func (v *Server) start(t *testing.T) {
 	t.Helper()
-	v.cmd = exec.Command(Program(t, "signet-server"), "--config", v.ConfigFile, "--log-level", "debug")
-	v.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	v.cmd = v.command(t)
 	stderr, err := v.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -246,6 +250,23 @@ func (v *Server) start(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatalf("signet-server does not listen: %s", v.log)
 	}
+}
+
+func (v *Server) command(t *testing.T) *exec.Cmd {
+	t.Helper()
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	program, args := "signet-server", []string{"--config", v.ConfigFile}
+	switch {
+	case v.options.Profiled:
+		program, env = "profiled", append(env, "GOMAXPROCS=1", profileEnv+"="+v.profileFile())
+	case v.options.Released:
+		program, env = "released", append(env, "GOMAXPROCS=1")
+	default:
+		args = append(args, "--log-level", "debug")
+	}
+	cmd := exec.Command(Program(t, program), args...)
+	cmd.Env = env
+	return cmd
 }
 
 // Stop sends SIGTERM and returns the exit code; -1 when it had to be killed.
@@ -289,7 +310,10 @@ func (v *Server) Restart(t *testing.T) {
 // Signal sends a signal to the process.
 func (v *Server) Signal(signal os.Signal) error { return v.cmd.Process.Signal(signal) }
 
-// Log returns what the server has written to its log, at level debug.
+// PID is the number of the process.
+func (v *Server) PID() int { return v.cmd.Process.Pid }
+
+// Log returns what the server has written to its log, at level debug unless it is [ServerOptions.Released].
 func (v *Server) Log() string { return v.log.String() }
 
 // AuditRecord is one line of the audit file. The members' names are written out here and not taken from the program:
