@@ -25,7 +25,7 @@
 // Values whose labels (package labels) the decision does not show are masked in place before anything else sees the
 // plaintext; what cannot be read is masked as a whole. The record names the labels that were shown and those that were not.
 // Masks, too, are for people: a request of anything but a browser is refused where something would have to be masked, unless
-// it says that it can tell masks from data ([MasksHeader]). /encode refuses what holds a mask.
+// it says that it can tell masks from data ([AcceptHeader]). /encode refuses what holds a mask.
 //
 // # External storage
 //
@@ -52,7 +52,7 @@
 // In [Explain] mode a sealed payload that is denied or unreadable comes back as a json/plain payload that says why, which
 // the Web UI shows in place; the rest of the page decodes. A person is recognised by an Origin header that the CORS list
 // allows: browsers set it and pages cannot forge it, while SDKs, the CLI and server-side JavaScript do not send it. (A
-// Sec-Fetch-Mode header proves nothing: Node's fetch sends it, too.) At a prompt, a person says so in a [ReaderHeader],
+// Sec-Fetch-Mode header proves nothing: Node's fetch sends it, too.) At a prompt, a person says so in an [AcceptHeader],
 // which counts for nothing where the credential is a machine's. Every other client gets an error for the whole
 // request, in any mode, so that a worker never takes an explanation for data. An explanation is marked in the metadata
 // and in its JSON; a caller who is not known is explained requests of up to 256 KiB, and gets a 401 for larger ones.

@@ -10,23 +10,6 @@ import (
 	"github.com/signet-temporal/signet/labels/mask"
 )
 
-// MasksHeader, with the value "accept", says that whoever asks can tell a masked value from data: a person with the
-// temporal CLI (--codec-header), a program that shows payloads to people. A person in a browser gets masks without it.
-// Every other request for a payload of which something would have to be masked is refused: a worker with a remote codec
-// would take the mask for data.
-const MasksHeader = "Signet-Masks"
-
-func (q *request) readMasks() error {
-	switch values := q.Header.Values(MasksHeader); {
-	case len(values) == 0:
-		return nil
-	case len(values) == 1 && values[0] == "accept":
-		q.masks = true
-		return nil
-	}
-	return badRequest(MasksHeader + ` is not "accept"`)
-}
-
 // mask puts masks in the place of what the decision does not show of an opened payload, and returns how many bytes were
 // held for it. What break-glass grants show beside it is shown where it makes a difference, and then it is their doing.
 func (it *item) mask(q *request) int64 {

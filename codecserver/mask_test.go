@@ -116,12 +116,12 @@ func TestWhoMayTakeAMaskForDataIsRefused(t *testing.T) {
 		}
 		w.log.Reset()
 
-		a.header["Signet-Masks"] = "accept"
+		a.header["Signet-Accept"] = "masks"
 		if got := w.send(a).payloads(2); string(got[1].Data) != `{"name":"Ann", "ssn":"••• masked: phi","n":1.50}` {
 			t.Errorf("%s that accepts masks: %s", says, got[1].Data)
 		}
 		w.audited()
-		a.header["Signet-Masks"] = "yes"
+		a.header["Signet-Accept"] = "yes"
 		w.nothingLeaks(w.send(a).want(http.StatusBadRequest))
 		w.wantAudit()
 	}
@@ -139,7 +139,7 @@ func TestABreakGlassGrantThatShowsMoreIsAnEmergency(t *testing.T) {
 	const why = "INC-4711 order stuck"
 	p, public := w.patient(), w.labelled("json/plain", `{"n":2}`, patientLabels)
 	ask := func(more ...string) []*commonpb.Payload {
-		return w.send(fromMachine("rex", "decode", body(t, p, public), append(more, "Signet-Masks", "accept")...)).payloads(2)
+		return w.send(fromMachine("rex", "decode", body(t, p, public), append(more, "Signet-Accept", "masks")...)).payloads(2)
 	}
 	if got := ask(); strings.Contains(string(got[0].Data), "Ann") {
 		t.Errorf("without a reason: %s", got[0].Data)

@@ -34,7 +34,7 @@ func (q *request) checkHeaders() error {
 	if len(names) == 1 && names[0] != undefined {
 		q.namespace = names[0]
 	}
-	if err := q.readMasks(); err != nil {
+	if err := q.readAccept(); err != nil {
 		return err
 	}
 	return q.readBreakGlass()

@@ -215,19 +215,20 @@ func (h *Handler) addNamespaces(namespaces []Namespace) error {
 // request is one HTTP request on its way.
 type request struct {
 	*http.Request
-	w          http.ResponseWriter
-	id         string
-	start      time.Time
-	action     policy.Action
-	namespace  string // X-Namespace, "" where it is absent
-	breakGlass string // why, where the caller says that it is an emergency
-	browser    bool   // from an allowed origin
-	explain    bool
-	masks      bool              // whoever asks can tell a mask from data
-	caller     *principal.Caller // nil while nobody is known
-	scratch    *scratch
-	payloads   int
-	retryAfter time.Duration // of a refusal that passes by itself
+	w            http.ResponseWriter
+	id           string
+	start        time.Time
+	action       policy.Action
+	namespace    string // X-Namespace, "" where it is absent
+	breakGlass   string // why, where the caller says that it is an emergency
+	browser      bool   // from an allowed origin
+	explain      bool
+	masks        bool              // whoever asks can tell a mask from data
+	explanations bool              // and an explanation
+	caller       *principal.Caller // nil while nobody is known
+	scratch      *scratch
+	payloads     int
+	retryAfter   time.Duration // of a refusal that passes by itself
 }
 
 // ServeHTTP implements [http.Handler]. It matches the last segment of the path and ignores the query.
@@ -286,7 +287,7 @@ func (h *Handler) post(q *request) {
 	}
 	var program interface{ Machine() bool }
 	if (err == nil && caller.Machine) || (errors.As(err, &program) && program.Machine()) {
-		q.explain = false // a program that sends an Origin or a ReaderHeader would take an explanation for data
+		q.explain = false // a program that sends an Origin or an AcceptHeader would take an explanation for data
 	}
 	if err == nil {
 		q.caller = caller

@@ -219,7 +219,7 @@ func (x *examination) refusal(step string, resp *http.Response, text string) {
 	advice := map[string]string{
 		"unauthenticated":    "the token is missing, has expired, or is not one that the server accepts; the server's log says which" + hangs,
 		"denied":             fmt.Sprintf("the token is good, and no rule lets its bearer decode in namespace %s (or the server does not serve it): signet-server policy explain says why%s", x.Namespace, hangs),
-		"masked":             "the payload opens, and no grant shows all of its labels: a person adds --codec-header Signet-Masks=accept to see the rest, a program needs a grant with the labels" + hangs,
+		"masked":             "the payload opens, and no grant shows all of its labels: a person adds --codec-header Signet-Accept=masks to see the rest, a program needs a grant with the labels" + hangs,
 		"origin-not-allowed": "the origin is not one of cors.origins",
 		"rate-limited":       "the caller has had too many payloads: wait for " + resp.Header.Get("Retry-After") + " s",
 		"busy":               "the server has too many requests under way",

@@ -10,7 +10,7 @@ import (
 )
 
 // reading are the commands that decode. "workflow result" is none of them where the server answers with an error: the
-// command line waits for the end of the workflow without end then, and that is what [codecserver.ReaderHeader] is for.
+// command line waits for the end of the workflow without end then, and that is what [codecserver.AcceptHeader] is for.
 func reading() map[string][]string {
 	return map[string][]string{
 		"show":     {"workflow", "show", "-w", workflowID, "-o", "json"},
@@ -35,7 +35,7 @@ func TestAPersonWhoIsRefusedReadsWhy(t *testing.T) {
 		commands["result"] = []string{"workflow", "result", "-w", workflowID}
 		for name, args := range commands {
 			t.Run(c.name+"/"+name, func(t *testing.T) {
-				out := w.temporal(t, c.authorization, append(args, "--codec-header", "Signet-Reader=person")...)
+				out := w.temporal(t, c.authorization, append(args, "--codec-header", "Signet-Accept=explanations")...)
 				out.prints(t, c.reason, "signet-explanation")
 				out.holdsNothing(t)
 			})

@@ -86,7 +86,7 @@ func (c *Client) send(ctx context.Context, body []byte, n int) ([]*commonpb.Payl
 		return nil, fmt.Errorf("codec server %s: %w", c.host, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Signet-Masks", "accept") // it is asked for people, and says so in Decode
+	req.Header.Set("Signet-Accept", "masks") // it is asked for people, and says so in Decode
 	req.Header.Set("X-Namespace", c.o.Namespace)
 	for name, values := range c.o.Header {
 		req.Header[name] = values

@@ -99,7 +99,7 @@ func TestALongHistoryIsDecodedInBatchesAndInOrder(t *testing.T) {
 	if len(s.sizes) != 34 || s.most < 2 || s.most > 3 {
 		t.Errorf("%d requests, %d at a time", len(s.sizes), s.most)
 	}
-	if h := s.headers; h.Get("Authorization") != "Bearer t" || h.Get("X-Extra") != "e" || h.Get("X-Namespace") != "pay ments" || h.Get("Content-Type") != "application/json" || h.Get("Signet-Masks") != "accept" {
+	if h := s.headers; h.Get("Authorization") != "Bearer t" || h.Get("X-Extra") != "e" || h.Get("X-Namespace") != "pay ments" || h.Get("Content-Type") != "application/json" || h.Get("Signet-Accept") != "masks" {
 		t.Errorf("headers %v", h)
 	}
 }
