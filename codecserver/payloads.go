@@ -147,7 +147,7 @@ func (h *Handler) answer(q *request, items []*item) {
 			size += int(sizeOf(it.out))*4/3 + 256
 		}
 	}
-	body := append(slices.Grow(q.scratch.answer[:0], size), `{"payloads":[`...)
+	body := append(make([]byte, 0, size), `{"payloads":[`...) // of its own: HTTP/2 may still send it when the handler has returned
 	for i, it := range items {
 		if i > 0 {
 			body = append(body, ',')
@@ -158,13 +158,11 @@ func (h *Handler) answer(q *request, items []*item) {
 		}
 		var err error
 		if body, err = appendPayload(body, it.out); err != nil {
-			q.scratch.answer = body
 			h.fail(q, fmt.Errorf("writing a payload: %w", err))
 			return
 		}
 	}
 	body = append(body, "]}"...)
-	q.scratch.answer = body
 	q.w.Header().Set("Content-Type", "application/json")
 	q.w.WriteHeader(http.StatusOK)
 	_, _ = q.w.Write(body) // the client has gone: nobody is left to tell

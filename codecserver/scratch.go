@@ -8,11 +8,11 @@ import (
 
 // scratch is memory that requests use one after another: clearing megabytes anew for each would cost more than all that
 // is done in them. Nothing that outlives the request may point into it. It is wiped before the next request has it, so
-// that no mistake in here can show somebody another's plaintext.
+// that no mistake in here can show somebody another's plaintext. An answer is none of it: when a client resets its stream,
+// net/http's HTTP/2 server returns from Write and may still be sending from what it was given (writeDataFromHandler).
 type scratch struct {
 	body   []byte // as it came
 	values []byte // what was base64 in it
-	answer []byte
 }
 
 // keptScratch is how many bytes of each kind are kept: more than almost all requests need, and not so much that a few
@@ -30,7 +30,7 @@ func (h *Handler) borrow(q *request) {
 func (h *Handler) giveBack(q *request) {
 	s := q.scratch
 	q.scratch = nil
-	for _, part := range []*[]byte{&s.body, &s.values, &s.answer} {
+	for _, part := range []*[]byte{&s.body, &s.values} {
 		if cap(*part) > keptScratch {
 			*part = nil
 		}

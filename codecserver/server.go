@@ -21,7 +21,8 @@ import (
 	"github.com/signet-temporal/signet/principal"
 )
 
-// Codec seals and opens the payloads of one namespace; *converter.Codec is one. It is safe for concurrent use. An error
+// Codec seals and opens the payloads of one namespace; *converter.Codec is one. It is safe for concurrent use, and keeps
+// nothing of a payload that it is given: its memory is used again after the request. An error
 // may have a method Reason() string (found by errors.As) that returns "not-authentic", "key-unavailable",
 // "key-destroyed", "malformed" or "not-sealed"; any other error is an internal one.
 type Codec interface {
