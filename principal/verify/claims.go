@@ -18,6 +18,7 @@ type Claims struct {
 	Subject  string    // "sub"; never empty
 	IssuedAt time.Time // "iat"; zero where the token has none
 	all      map[string]json.RawMessage
+	ends     time.Time // the last moment at which the token is taken
 }
 
 // Decode reads the claim called name into what into points to, as encoding/json does. A claim that is not there, or
@@ -38,7 +39,7 @@ func (i *issuer) claims(token *oidc.IDToken) (*Claims, error) {
 	if token.Subject == "" {
 		return nil, refuse(MalformedToken, `the token has no "sub"`)
 	}
-	c := &Claims{Issuer: i.Issuer.Issuer, Subject: token.Subject, IssuedAt: token.IssuedAt, all: map[string]json.RawMessage{}}
+	c := &Claims{Issuer: i.Issuer.Issuer, Subject: token.Subject, IssuedAt: token.IssuedAt, all: map[string]json.RawMessage{}, ends: token.Expiry.Add(leeway)}
 	if err := token.Claims(&c.all); err != nil {
 		return nil, refuse(MalformedToken, "the token's claims are not an object")
 	}
@@ -52,6 +53,9 @@ func (i *issuer) claims(token *oidc.IDToken) (*Claims, error) {
 	}
 	if i.MaxAge > 0 && now.Sub(c.IssuedAt) > i.MaxAge+leeway {
 		return nil, refuse(ExpiredToken, fmt.Sprintf(`the token is older than %v, or has no "iat"`, i.MaxAge))
+	}
+	if oldest := c.IssuedAt.Add(i.MaxAge + leeway); i.MaxAge > 0 && oldest.Before(c.ends) {
+		c.ends = oldest
 	}
 	if err := i.checkParty(c); err != nil {
 		return nil, err

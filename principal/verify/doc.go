@@ -17,6 +17,10 @@
 // While the issuer cannot be reached the last keys are used for an hour more; then its tokens are refused with
 // [IssuerUnavailable]. A token that names an unknown key is a reason to fetch early, but not twice within half a minute.
 //
+// What a token says is remembered for a minute at most, up to 1024 tokens, so that a page that sends one two hundred times
+// has it verified once. It is as good as verifying again: memory ends with the token, is void after any fetch of keys, and
+// a token counts as known if every byte of it is the same. Tokens are not kept, but their hashes are.
+//
 // # Two tokens
 //
 // The Temporal Web UI sends the access token in Authorization and the ID token in Authorization-Extras. The access

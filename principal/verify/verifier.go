@@ -25,6 +25,7 @@ const (
 // Verifier checks tokens. It is safe for concurrent use.
 type Verifier struct {
 	issuers map[string]*issuer
+	recent  recent
 }
 
 // New makes a verifier of at least one issuer. It runs the OIDC discovery of those without JWKSURL, so that a wrong URL
@@ -86,19 +87,21 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*principal.Caller,
 
 // Claims returns what such a token says, for those who need more of it than who the caller is.
 func (v *Verifier) Claims(ctx context.Context, token string) (*Claims, error) {
-	_, claims, err := v.claims(ctx, token, accessToken)
-	return claims, err
+	j, err := v.judge(ctx, token, accessToken)
+	if err != nil {
+		return nil, err
+	}
+	return j.copyOfClaims(), nil
 }
 
 // IDToken returns who an ID token speaks for, and what else it says, for who logs people in: the audience is one of the
 // issuer's IDTokenAudiences, and the nonce has yet to be compared. The error is an [*Error].
 func (v *Verifier) IDToken(ctx context.Context, token string) (*principal.Caller, *Claims, error) {
-	i, claims, err := v.claims(ctx, token, idToken)
+	j, err := v.prove(ctx, token, idToken) // once in its life: not worth remembering
 	if err != nil {
 		return nil, nil, err
 	}
-	caller, err := i.caller(claims)
-	return caller, claims, of(i, err)
+	return j.caller, j.claims, j.noCaller
 }
 
 func bearer(authorization []string) (string, error) {
@@ -157,33 +160,54 @@ const (
 )
 
 func (v *Verifier) verify(ctx context.Context, token string, k kind) (*principal.Caller, error) {
-	i, claims, err := v.claims(ctx, token, k)
+	j, err := v.judge(ctx, token, k)
 	if err != nil {
 		return nil, err
 	}
-	caller, err := i.caller(claims)
-	return caller, of(i, err)
+	if j.noCaller != nil {
+		return nil, j.noCaller
+	}
+	return j.copyOfCaller(), nil
 }
 
-// claims chooses the issuer that shall judge the token, and has it judged.
-func (v *Verifier) claims(ctx context.Context, token string, k kind) (*issuer, *Claims, error) {
+// judge proves a token, unless that was done a moment ago.
+func (v *Verifier) judge(ctx context.Context, token string, k kind) (*judged, error) {
+	if j := v.recent.find(ctx, token, k); j != nil {
+		return j, nil
+	}
+	j, err := v.prove(ctx, token, k)
+	if err == nil && j.noCaller == nil {
+		v.recent.add(j)
+	}
+	return j, err
+}
+
+// prove chooses the issuer that shall judge the token, and has it judged.
+func (v *Verifier) prove(ctx context.Context, token string, k kind) (*judged, error) {
 	typ, name, err := peek(token)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	i := v.issuers[name]
 	if i == nil {
-		return nil, nil, refuse(UnknownIssuer, fmt.Sprintf("no issuer %.200q is configured", name))
+		return nil, refuse(UnknownIssuer, fmt.Sprintf("no issuer %.200q is configured", name))
 	}
 	types, audiences := i.TokenTypes, i.Audiences
 	if k == idToken {
 		types, audiences = []string{"JWT"}, i.IDTokenAudiences
 	}
-	claims, err := i.verify(ctx, token, audiences)
+	// Keys that are fetched meanwhile make what is found here old, not the other way round.
+	j := &judged{key: keyOf(token, k), issuer: i, since: time.Now(), generation: i.keys.Generation()}
+	j.claims, err = i.verify(ctx, token, audiences)
 	if err == nil && !isOfType(typ, types) {
-		claims, err = nil, refuse(MalformedToken, fmt.Sprintf("the token is of type %.50q, not one of %q", typ, types))
+		err = refuse(MalformedToken, fmt.Sprintf("the token is of type %.50q, not one of %q", typ, types))
 	}
-	return i, claims, of(i, err)
+	if err != nil {
+		return nil, of(i, err)
+	}
+	j.caller, err = i.caller(j.claims)
+	j.noCaller = of(i, err)
+	return j, nil
 }
 
 // of writes into a refusal whose token it was.

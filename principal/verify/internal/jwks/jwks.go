@@ -43,6 +43,7 @@ type Set struct {
 
 	mu       sync.Mutex
 	keys     []jose.JSONWebKey
+	fetches  uint64               // that brought keys
 	fetched  time.Time            // when keys were asked for
 	renewAt  time.Time            // four fifths of the life of keys; zero before the first fetch
 	expires  time.Time            // its end
@@ -212,6 +213,7 @@ func (s *Set) fetchIfDue() error {
 		return err
 	}
 	s.keys, s.fetched, s.failures = keys, start, 0
+	s.fetches++
 	s.renewAt, s.expires = start.Add(life*4/5-rand.N(life/20)), start.Add(life)
 	s.next = time.Now().Add(jitter(apart))
 	return nil
