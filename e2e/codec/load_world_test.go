@@ -46,7 +46,7 @@ type load struct {
 	work     []*work
 	next     atomic.Int64
 	answered atomic.Int64 // decoded, and right
-	wrong    atomic.Pointer[string]
+	failed   atomic.Pointer[string]
 
 	mu   sync.Mutex
 	took []time.Duration
@@ -93,7 +93,7 @@ func (l *load) decode(due time.Time) {
 	}
 	if err != nil {
 		line := fmt.Sprintf("%s: %v", w.user, err)
-		l.wrong.Store(&line)
+		l.failed.Store(&line)
 		return
 	}
 	l.answered.Add(1)
@@ -121,6 +121,14 @@ func (l *load) ask(n int, method, path, token string, body []byte) ([]byte, erro
 	return text, err
 }
 
+// wrong is the last thing that was not as it should be, or "".
+func (l *load) wrong() string {
+	if line := l.failed.Load(); line != nil {
+		return *line
+	}
+	return ""
+}
+
 // asFastAsPossible keeps as many requests under way as the connections have.
 func (l *load) asFastAsPossible(until time.Time) {
 	l.together(until, func() { l.decode(time.Now()) })
@@ -131,7 +139,7 @@ func (l *load) healthAsFastAsPossible(until time.Time) {
 		n, began := int(l.next.Add(1)), time.Now()
 		if _, err := l.ask(n, http.MethodGet, "/healthz", *l.work[n%len(l.work)].token.Load(), nil); err != nil {
 			line := err.Error()
-			l.wrong.Store(&line)
+			l.failed.Store(&line)
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -143,7 +151,7 @@ func (l *load) together(until time.Time, once func()) {
 	var all sync.WaitGroup
 	for range connections * atOnce {
 		all.Go(func() {
-			for time.Now().Before(until) && l.wrong.Load() == nil {
+			for time.Now().Before(until) && l.wrong() == "" {
 				once()
 			}
 		})
@@ -152,14 +160,17 @@ func (l *load) together(until time.Time, once func()) {
 }
 
 // steadily sends a request whenever one is due, whether or not those before it are answered: a server that is slow for a
-// moment is not spared the requests of that moment.
+// moment is not spared the requests of that moment. When more than the server works on at the same time are under way, they
+// wait here, which counts as the server's time, too: it would answer 429.
 func (l *load) steadily(until time.Time, perSecond int) {
 	var all sync.WaitGroup
 	defer all.Wait()
+	underWay := make(chan struct{}, 200)
 	every := time.Second / time.Duration(perSecond)
-	for due := time.Now(); due.Before(until) && l.wrong.Load() == nil; due = due.Add(every) {
+	for due := time.Now(); due.Before(until) && l.wrong() == ""; due = due.Add(every) {
 		time.Sleep(time.Until(due))
-		all.Go(func() { l.decode(due) })
+		underWay <- struct{}{}
+		all.Go(func() { l.decode(due); <-underWay })
 	}
 }
 
@@ -192,7 +203,7 @@ func (l *load) spend(t *testing.T, what string, d time.Duration, run func(until 
 	}
 	c := cost{len(l.took), time.Since(began), l.cpu(t) - before}
 	if c.requests == 0 || c.cpu <= 0 {
-		t.Fatalf("%s: nothing was answered, or nothing spent: %+v, wrong: %v", what, c, l.wrong.Load())
+		t.Fatalf("%s: nothing was answered, or nothing spent: %+v, %s", what, c, l.wrong())
 	}
 	slices.Sort(l.took)
 	at := func(percent int) time.Duration {
