@@ -252,23 +252,6 @@ func (v *Server) start(t *testing.T) {
 	}
 }
 
-func (v *Server) command(t *testing.T) *exec.Cmd {
-	t.Helper()
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
-	program, args := "signet-server", []string{"--config", v.ConfigFile}
-	switch {
-	case v.options.Profiled:
-		program, env = "profiled", append(env, "GOMAXPROCS=1", profileEnv+"="+v.profileFile())
-	case v.options.Released:
-		program, env = "released", append(env, "GOMAXPROCS=1")
-	default:
-		args = append(args, "--log-level", "debug")
-	}
-	cmd := exec.Command(Program(t, program), args...)
-	cmd.Env = env
-	return cmd
-}
-
 // Stop sends SIGTERM and returns the exit code; -1 when it had to be killed.
 func (v *Server) Stop() int {
 	_ = v.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
@@ -309,9 +292,6 @@ func (v *Server) Restart(t *testing.T) {
 
 // Signal sends a signal to the process.
 func (v *Server) Signal(signal os.Signal) error { return v.cmd.Process.Signal(signal) }
-
-// PID is the number of the process.
-func (v *Server) PID() int { return v.cmd.Process.Pid }
 
 // Log returns what the server has written to its log, at level debug unless it is [ServerOptions.Released].
 func (v *Server) Log() string { return v.log.String() }

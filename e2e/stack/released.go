@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -75,6 +76,27 @@ func buildProfiled() (string, error) {
 	}
 	return buildAs("profiled", "signet-server", "-overlay", overlay)
 }
+
+// command is the program that the options ask for.
+func (v *Server) command(t *testing.T) *exec.Cmd {
+	t.Helper()
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	program, args := "signet-server", []string{"--config", v.ConfigFile}
+	switch {
+	case v.options.Profiled:
+		program, env = "profiled", append(env, "GOMAXPROCS=1", profileEnv+"="+v.profileFile())
+	case v.options.Released:
+		program, env = "released", append(env, "GOMAXPROCS=1")
+	default:
+		args = append(args, "--log-level", "debug")
+	}
+	cmd := exec.Command(Program(t, program), args...)
+	cmd.Env = env
+	return cmd
+}
+
+// PID is the number of the process.
+func (v *Server) PID() int { return v.cmd.Process.Pid }
 
 func (v *Server) profileFile() string { return filepath.Join(filepath.Dir(v.ConfigFile), "cpu.pprof") }
 
