@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAReloadJudgesTokensAnew: one that was taken a moment ago is refused from the first request on that is served with a
+// configuration which does not take it.
+func TestAReloadJudgesTokensAnew(t *testing.T) {
+	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil)
+	token := a.idp.of("ann", nil)
+	for range 3 {
+		if got := a.fire(shot{token: token}); got.says != "200 payloads" {
+			t.Fatalf("got %s", got.says)
+		}
+	}
+	file := filepath.Join(a.dir, "config.yaml")
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Temporal Cloud, and who is let in by it, goes too: the server would look for it on the network.
+	after := regexp.MustCompile(`(?m)^.*(temporalCloud|login\.tmprl\.cloud|permissions:).*\n`).ReplaceAllString(string(before), "")
+	after = strings.Replace(after, "audiences: [codec]", "audiences: [another]", 1)
+	if err := os.WriteFile(file, []byte(after), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for deadline := time.Now().Add(20 * time.Second); got != "401 unauthenticated" && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		isNew := strings.Contains(a.log.String(), `msg="configuration reloaded"`)
+		if got = a.fire(shot{token: token}).says; isNew && got != "401 unauthenticated" {
+			t.Errorf("after the reload: %s", got)
+		}
+	}
+	if got != "401 unauthenticated" || !strings.Contains(a.audit(), "wrong-audience") {
+		t.Errorf("got %s; the log: %s", got, a.log.String())
+	}
+}
