@@ -203,6 +203,13 @@ func TestWithoutTheDirectoryOfEndedSessionsNoSessionCounts(t *testing.T) {
 	if resp := v.do(l, "POST", pathLogout, http.Header{"Origin": {l.o.URL}}); resp.StatusCode != http.StatusServiceUnavailable || v.cookies[sessionCookie] == "" {
 		t.Errorf("logout: %s", resp.Status)
 	}
+	// Nor does a login begin, which would leave the session before it as it is.
+	before := v.cookies[sessionCookie]
+	start := v.do(l, "GET", pathStart, nil)
+	resp := v.do(l, "GET", pathCallback+"?"+w.provider.authorize(start.Header.Get("Location")).Encode(), nil)
+	if resp.StatusCode != http.StatusServiceUnavailable || v.cookies[sessionCookie] != before {
+		t.Errorf("%s: a second session began, and the first has not ended", resp.Status)
+	}
 }
 
 func TestEndedSessionsAreForgottenWhenTheyHaveExpired(t *testing.T) {

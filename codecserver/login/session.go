@@ -132,10 +132,16 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request, c *principal.Calle
 	if len(value) > maxCookie {
 		return fmt.Errorf("what the ID token says takes %d bytes in a cookie, and browsers keep %d: have the provider send this client the groups and claims alone that the policy asks for", len(value), maxCookie)
 	}
-	if old, err := l.session(r); err == nil {
-		if err := l.ended.add(old.ID, time.Unix(old.Expires, 0), l.now()); err != nil {
-			return fmt.Errorf("the session before: %w", err)
-		}
+	old, err := l.session(r)
+	var no *Error
+	switch {
+	case err == nil:
+		err = l.ended.add(old.ID, time.Unix(old.Expires, 0), l.now())
+	case errors.As(err, &no) && no.code != "sessions-unavailable":
+		err = nil // it has no session that would have to end
+	}
+	if err != nil {
+		return fmt.Errorf("the session before: %w", err)
 	}
 	mode := http.SameSiteLaxMode
 	if l.o.AllowCrossSite {
