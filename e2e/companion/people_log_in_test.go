@@ -198,7 +198,7 @@ func device(t *testing.T, s *stack.Stack, w *terminal) {
 
 // brief: the token is nearly over from the start, so each command renews it.
 func brief(t *testing.T, s *stack.Stack, w *terminal) {
-	in := w.login(t, browserOf(t, "alice"), "--no-browser", "--client-id="+stack.BriefClient)
+	in := w.login(t, browserOf(t, "alice"), "--no-browser", "--client-id="+stack.RenewingClient)
 	if in.Code != 0 {
 		t.Fatalf("exit code %d: %s", in.Code, in.Stderr)
 	}

@@ -16,8 +16,10 @@ const (
 	UISecret = "temporal-ui-secret"
 	// OpsClient is a command-line program's: PKCE or a device code, no secret. It may ask for the audiences Audience and "another-service".
 	OpsClient = "ops"
-	// BriefClient is OpsClient with tokens that live for ten seconds, for which signet renews them at once.
+	// BriefClient is OpsClient with tokens that live for one second.
 	BriefClient = "ops-brief"
+	// RenewingClient is OpsClient with tokens that live for ten seconds, so that signet renews them for each command.
+	RenewingClient = "ops-renewing"
 	// LoginClient is the codec server's own, with LoginSecret.
 	LoginClient = "codec-login"
 	LoginSecret = "codec-login-secret"
@@ -45,7 +47,8 @@ func (s *Stack) StartOIDC(t *testing.T) *parts.OIDC {
 				RedirectURIs: []string{"http://127.0.0.1:*" + parts.UICallback, "http://localhost:*" + parts.UICallback},
 				GrantTypes:   []string{"authorization_code", "refresh_token"}},
 			{ID: OpsClient, Type: "native", RedirectURIs: native, Audience: both, GrantTypes: grants},
-			{ID: BriefClient, Type: "native", RedirectURIs: native, Audience: both, AccessTokenLifetime: "10s", IDTokenLifetime: "10s"},
+			{ID: BriefClient, Type: "native", RedirectURIs: native, Audience: both, AccessTokenLifetime: "1s", IDTokenLifetime: "1s"},
+			{ID: RenewingClient, Type: "native", RedirectURIs: native, Audience: both, AccessTokenLifetime: "10s", IDTokenLifetime: "10s"},
 			{ID: LoginClient, Secret: LoginSecret, Type: "web", RedirectURIs: []string{"http://localhost:*/login/callback"}, GrantTypes: []string{"authorization_code"}},
 			{ID: CIClient, Secret: CISecret, GrantTypes: []string{"client_credentials"}, Audience: []string{Audience}, Groups: []string{"ci"}},
 		},
