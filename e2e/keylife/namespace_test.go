@@ -38,10 +38,11 @@ func TestEveryRequestNamesTheVaultNamespace(t *testing.T) {
 		forward.ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
+	played := 0
 	play := func(token string, args ...string) stack.Run {
 		t.Helper()
 		env := []string{"VAULT_ADDR=" + proxy.URL, "VAULT_TOKEN=" + token, "GORACE=atexit_sleep_ms=10"}
-		if asked%2 == 0 {
+		if played++; played%2 == 0 {
 			env = append(env, "VAULT_NAMESPACE=team/a")
 		} else {
 			args = append(args, "--vault-namespace=team/a")
@@ -65,6 +66,8 @@ func TestEveryRequestNamesTheVaultNamespace(t *testing.T) {
 	}
 	play(token(t, s, "destroyer"), "keyset", "destroy", keyset, "--key="+first, "--carry-out", "--allow-destroying-a-key-in-use")
 	play(s.Roles.WorkerToken, "keyset", "verify", keyset, "ns/x")
+	mu.Lock()
+	defer mu.Unlock()
 	if len(without) > 0 || asked < 50 {
 		t.Errorf("%d requests, without the namespace: %q", asked, without)
 	}
