@@ -65,7 +65,7 @@ func (c *cors) apply(q *request) error {
 	}
 	q.browser = true
 	header.Set("Access-Control-Allow-Origin", origins[0])
-	header.Set("Access-Control-Expose-Headers", "X-Request-Id")
+	header.Set("Access-Control-Expose-Headers", "X-Request-Id, "+SummaryHeader)
 	if c.AllowCredentials {
 		header.Set("Access-Control-Allow-Credentials", "true")
 	}

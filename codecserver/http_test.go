@@ -108,7 +108,7 @@ func TestEveryAnswerToAnAllowedOriginHasItsHeaders(t *testing.T) {
 			}
 		}
 		id := r.Header.Get("X-Request-Id")
-		if len(id) < 20 || r.Header.Get("Access-Control-Expose-Headers") != "X-Request-Id" {
+		if len(id) < 20 || r.Header.Get("Access-Control-Expose-Headers") != "X-Request-Id, Signet-Payloads" {
 			t.Errorf("%s: request id %q", says, id)
 		}
 		if !strings.Contains(w.log.String(), id) {

@@ -164,6 +164,7 @@ func (h *Handler) answer(q *request, items []*item) {
 	}
 	body = append(body, "]}"...)
 	q.w.Header().Set("Content-Type", "application/json")
+	q.w.Header().Set(SummaryHeader, q.summary(items))
 	q.w.WriteHeader(http.StatusOK)
 	_, _ = q.w.Write(body) // the client has gone: nobody is left to tell
 	h.logDone(q, items)
