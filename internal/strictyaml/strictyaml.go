@@ -10,15 +10,38 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
 )
 
-// Unmarshal reads data into the struct that into points to. An empty document is a struct of zeros.
+// Unmarshal reads data into the struct that into points to. An empty document is a struct of zeros. A second document in
+// the same data is an error.
 func Unmarshal(data []byte, into any) error {
 	err := yaml.UnmarshalWithOptions(data, into, yaml.Strict())
-	if errors.Is(err, io.EOF) {
-		return nil
+	if err != nil && !errors.Is(err, io.EOF) {
+		return OneLine(err)
 	}
-	return OneLine(err)
+	return oneDocument(data)
+}
+
+// oneDocument: the library reads the first document and says nothing of the rest, in which a denial may stand. Its parser
+// loses some of that, its lexer nothing.
+func oneDocument(data []byte) error {
+	begun, over := false, false
+	for _, t := range lexer.Tokenize(string(data)) {
+		switch {
+		case t.Type == token.CommentType:
+		case t.Type == token.DocumentHeaderType:
+			begun, over = true, begun
+		case t.Type == token.DocumentEndType:
+			begun, over = true, true
+		case over:
+			return fmt.Errorf("line %d: another document begins here, behind --- or ...: put everything into one", t.Position.Line)
+		default:
+			begun = true
+		}
+	}
+	return nil
 }
 
 // OneLine keeps of an error of the YAML library the place and the message: "line 3: unknown field \"isuer\"". It returns
@@ -32,8 +55,8 @@ func OneLine(err error) error {
 		return errors.New(strings.Join(strings.Fields(err.Error()), " "))
 	}
 	message, _, _ := strings.Cut(problem.GetMessage(), "\n")
-	if token := problem.GetToken(); token != nil {
-		return fmt.Errorf("line %d: %s", token.Position.Line, message)
+	if at := problem.GetToken(); at != nil {
+		return fmt.Errorf("line %d: %s", at.Position.Line, message)
 	}
 	return errors.New(message)
 }

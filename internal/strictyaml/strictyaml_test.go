@@ -23,6 +23,33 @@ func TestErrorsAreOneLineThatSaysWhereAndShowsNoValue(t *testing.T) {
 	}
 }
 
+// TestNothingBehindTheFirstDocumentIsPassedOver: a denial of a policy, say, in a file that was put together of several.
+func TestNothingBehindTheFirstDocumentIsPassedOver(t *testing.T) {
+	for text, want := range map[string]string{
+		"name: a\n---\nsize: 1\n":             "line 3: another document",
+		"name: a\n...\n---\nsize: 1\n":        "line 4: another document",
+		"---\nname: a\n---\n# why\nsize: 1\n": "line 5: another document",
+		"---\n---\nname: a\n":                 "line 3: another document",
+		"name: a\n--- hunter2\n":              "line 2: another document",
+		"---\nname: a\n":                      "",
+		"name: a\n---\n":                      "",
+		"name: a\n---\n# nothing\n":           "",
+		"# why\n---\nname: a\n":               "",
+	} {
+		var into struct {
+			Name string `yaml:"name"`
+			Size int    `yaml:"size"`
+		}
+		err := Unmarshal([]byte(text), &into)
+		switch {
+		case want == "" && (err != nil || into.Name != "a"):
+			t.Errorf("%q: %+v, %v", text, into, err)
+		case want != "" && (err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "hunter2")):
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestWhatIsThereIsRead(t *testing.T) {
 	var into struct {
 		Name string `yaml:"name"`
