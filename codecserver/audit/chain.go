@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,16 +27,38 @@ const (
 // before is what the first record of a chain has in place of the hash of a record before it.
 var before = strings.Repeat("0", 2*sha256.Size)
 
-// link appends the line of the next record to lines, and returns the head that it makes. body is the record as a JSON object that is not
-// empty. cut says that the lines since the last record are cut short.
-func (h Head) link(lines, body []byte, cut bool) ([]byte, Head) {
-	prev := h.Hash
-	if h.Seq == 0 {
-		prev = before
+// lines are records as they stand in the log, one behind the other in one piece of memory.
+type lines struct {
+	text []byte
+	ends []int // of each, without the end of the line
+}
+
+// reset empties l and makes room for size bytes.
+func (l *lines) reset(size int) {
+	if cap(l.text) > keptText {
+		l.text = nil
 	}
-	begin := len(lines)
-	line := append(lines, `{"seq":`...)
-	line = strconv.AppendUint(line, h.Seq+1, 10)
+	l.text, l.ends = slices.Grow(l.text[:0], size), l.ends[:0]
+}
+
+// link appends records as the next ones behind head. cut says that the lines since head are cut short.
+func (l *lines) link(head Head, b *bodies, cut bool) {
+	prev := []byte(head.Hash)
+	if head.Seq == 0 {
+		prev = []byte(before)
+	}
+	begin := 0
+	for i, end := range b.ends {
+		l.append(head.Seq+1+uint64(i), prev, b.text[begin:end], cut && i == 0)
+		prev, begin = l.hash(i), end
+	}
+}
+
+// append writes one record. body is a JSON object that is not empty.
+func (l *lines) append(seq uint64, prev, body []byte, cut bool) {
+	begin := len(l.text)
+	line := append(l.text, `{"seq":`...)
+	line = strconv.AppendUint(line, seq, 10)
 	line = append(line, `,"prev":"`...)
 	line = append(line, prev...)
 	line = append(line, `",`...)
@@ -43,10 +66,18 @@ func (h Head) link(lines, body []byte, cut bool) ([]byte, Head) {
 		line = append(line, `"cut":true,`...)
 	}
 	line = append(line, body[1:len(body)-1]...)
-	hash := hashOf(line[begin:])
+	sum := sha256.Sum256(line[begin:])
 	line = append(line, hashMember...)
-	line = append(line, hash...)
-	return append(line, `"}`...), Head{h.Seq + 1, hash}
+	line = hex.AppendEncode(line, sum[:])
+	line = append(line, `"}`...)
+	l.ends = append(l.ends, len(line))
+	l.text = append(line, '\n')
+}
+
+// hash is that of the record i, as it stands there.
+func (l *lines) hash(i int) []byte {
+	end := l.ends[i] - len(`"}`)
+	return l.text[end-2*sha256.Size : end]
 }
 
 // hashOf is the hash of a record, from its line up to the member "hash".

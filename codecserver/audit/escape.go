@@ -11,7 +11,7 @@ import (
 // they can stand in strings alone, where the escape means the same; all of them are below U+10000. The controls below
 // the space are escaped by encoding/json; what is left of them are the ends of the lines.
 func escape(lines []byte) []byte {
-	if !bytes.ContainsFunc(lines[asciiPrefix(lines):], steers) {
+	if !bytes.ContainsFunc(lines, steers) {
 		return lines
 	}
 	var out bytes.Buffer
@@ -23,16 +23,6 @@ func escape(lines []byte) []byte {
 		}
 	}
 	return out.Bytes()
-}
-
-// asciiPrefix is how many bytes at the beginning are ASCII, of which encoding/json has escaped what steers, but for one.
-func asciiPrefix(lines []byte) int {
-	for i, c := range lines {
-		if c >= 0x7f {
-			return i
-		}
-	}
-	return len(lines)
 }
 
 func steers(r rune) bool {

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -16,18 +15,20 @@ const (
 	newsFor    = 10 * time.Second // how long a failed write says something about a writer that cannot be tried
 )
 
-// usualRecord is about how long a record is, in bytes.
-const usualRecord = 400
+// keptText is how many bytes of memory a log keeps for the next write, of either kind: a thousand records and more.
+const keptText = 1 << 20
 
 // Log writes records. It is safe for concurrent use.
 type Log struct {
 	path    string // "" when the writer is the caller's
 	options FileOptions
 
-	joining sync.Mutex // guards open
+	joining sync.Mutex // guards open and spare
 	open    *batch     // what the next write takes along; nil: nothing
+	spare   bodies     // memory for the batch after it
 
 	mu   sync.Mutex // held by who writes; guards the rest
+	out  lines      // memory that one write after another uses
 	w    io.Writer
 	file *os.File // nil when the writer is the caller's
 	size int64    // of the file
@@ -41,7 +42,7 @@ type Log struct {
 
 // batch is the records that go out in one write.
 type batch struct {
-	bodies [][]byte
+	bodies bodies
 	done   bool
 	err    error
 }
@@ -59,55 +60,42 @@ func (l *Log) Write(_ context.Context, records ...Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	bodies, err := encode(records)
-	if err != nil {
-		return err
-	}
-	b := l.join(bodies)
+	b := l.join(records)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !b.done {
 		l.joining.Lock()
 		l.open = nil
 		l.joining.Unlock()
-		b.err, b.done = l.append(b.bodies), true
+		b.err, b.done = l.append(&b.bodies), true
+		l.recycle(b)
 	}
 	return b.err
 }
 
 // join adds records to what the next write takes along.
-func (l *Log) join(bodies [][]byte) *batch {
+func (l *Log) join(records []Record) *batch {
+	now := time.Now()
 	l.joining.Lock()
 	defer l.joining.Unlock()
 	if l.open == nil {
-		l.open = &batch{}
+		l.open = &batch{bodies: l.spare}
+		l.spare = bodies{}
 	}
-	l.open.bodies = append(l.open.bodies, bodies...)
+	l.open.bodies.add(records, now)
 	return l.open
 }
 
-func encode(records []Record) ([][]byte, error) {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	now := time.Now().UTC()
-	text.Grow(usualRecord * len(records))
-	ends := make([]int, len(records))
-	for i := range records {
-		r := &records[i]
-		r.Time = now
-		if err := enc.Encode(r); err != nil {
-			return nil, fmt.Errorf("writing an audit record: %w", err)
-		}
-		ends[i] = text.Len()
+// recycle gives the memory of a batch that was written to one that comes.
+func (l *Log) recycle(b *batch) {
+	used := b.bodies
+	b.bodies = bodies{}
+	if cap(used.text) > keptText {
+		return
 	}
-	bodies := make([][]byte, len(records))
-	begin, all := 0, text.Bytes()
-	for i, end := range ends {
-		bodies[i] = escape(all[begin : end-1 : end-1]) // without the end of the line
-		begin = end
-	}
-	return bodies, nil
+	l.joining.Lock()
+	defer l.joining.Unlock()
+	l.spare = bodies{used.text[:0], used.ends[:0]}
 }
 
 // Head returns the last record that was written.
@@ -165,44 +153,36 @@ func (l *Log) Close() error {
 	return l.file.Close()
 }
 
-func (l *Log) append(bodies [][]byte) error {
-	if l.err = l.write(bodies); l.err != nil {
-		l.at, l.lost = time.Now(), 0
-		for _, body := range bodies {
-			l.lost += len(body) + linkSize
-		}
+func (l *Log) append(b *bodies) error {
+	if l.err = l.write(b); l.err != nil {
+		l.at, l.lost = time.Now(), len(b.text)+len(b.ends)*linkSize
 	}
 	return l.err
 }
 
 // write puts the records behind each other. Of a write that fails, those records count that have come out whole.
-func (l *Log) write(bodies [][]byte) error {
+func (l *Log) write(b *bodies) error {
 	if err := l.makeRoom(); err != nil {
 		return err
 	}
-	size := 1
-	for _, body := range bodies {
-		size += len(body) + linkSize
-	}
-	lines := make([]byte, 0, size)
+	out := &l.out
+	out.reset(1 + len(b.text) + len(b.ends)*linkSize)
 	if l.torn {
-		lines = append(lines, '\n')
+		out.text = append(out.text, '\n')
 	}
-	begin := len(lines)
-	heads, ends := make([]Head, len(bodies)), make([]int, len(bodies))
-	head, cut := l.head, l.cut
-	for i, body := range bodies {
-		lines, head = head.link(lines, body, cut)
-		heads[i], ends[i], cut = head, len(lines), false
-		lines = append(lines, '\n')
+	begin := len(out.text)
+	out.link(l.head, b, l.cut)
+	n, err := l.put(out.text)
+	whole := 0
+	for whole < len(out.ends) && out.ends[whole] <= n {
+		begin = out.ends[whole] + 1
+		whole++
 	}
-	n, err := l.put(lines)
-	for i, end := range ends {
-		if end > n {
-			l.cut = l.cut || l.torn && n > begin
-			break
-		}
-		l.head, l.cut, begin = heads[i], false, end+1
+	if whole > 0 {
+		l.head, l.cut = Head{l.head.Seq + uint64(whole), string(out.hash(whole - 1))}, false
+	}
+	if whole < len(out.ends) {
+		l.cut = l.cut || l.torn && n > begin
 	}
 	return err
 }

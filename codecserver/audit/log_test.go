@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -223,10 +225,11 @@ func TestRecordsOfConcurrentRequestsDoNotMix(t *testing.T) {
 	}
 	defer l.Close()
 	var wg sync.WaitGroup
-	for range 8 {
+	for i := range 8 {
 		wg.Go(func() {
-			for range 10 {
-				if err := l.Write(t.Context(), audit.Record{RequestID: strings.Repeat("x", 500)}, audit.Record{}); err != nil {
+			for j := range 10 {
+				id := fmt.Sprintf("%d.%d.", i, j) + strings.Repeat("x", 500/(1+j))
+				if err := l.Write(t.Context(), audit.Record{RequestID: id, Payload: 1}, audit.Record{RequestID: id, Payload: 2}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -234,13 +237,23 @@ func TestRecordsOfConcurrentRequestsDoNotMix(t *testing.T) {
 	}
 	wg.Wait()
 	got := lines(t, path)
-	if len(got) != 160 {
-		t.Errorf("%d lines, want 160", len(got))
-	}
-	for _, line := range got {
-		if !json.Valid([]byte(line)) {
+	there := map[string]int{}
+	for i, line := range got {
+		var r audit.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("broken line %q", line)
 		}
+		if r.Payload != 1+i%2 || i%2 == 1 && there[r.RequestID] != 1 {
+			t.Errorf("line %d is record %d of %q: those of one request belong together", i, r.Payload, r.RequestID[:4])
+		}
+		there[r.RequestID]++
+	}
+	if len(got) != 160 || len(there) != 80 {
+		t.Errorf("%d lines of %d requests, want 160 of 80", len(got), len(there))
+	}
+	var v audit.Verifier
+	if err := v.Read(path, strings.NewReader(strings.Join(got, "\n"))); err != nil || !v.Finish() {
+		t.Errorf("the chain is broken: %v, %v", err, v.Findings)
 	}
 }
 
@@ -279,5 +292,18 @@ func TestRequestsThatWaitForTheDiskGoOutTogether(t *testing.T) {
 	wg.Wait()
 	if g.writes > 5 || l.Head().Seq != 21 { // 2, unless the machine is very busy
 		t.Errorf("%d writes for one request and 20 that waited behind it, %d records", g.writes, l.Head().Seq)
+	}
+}
+
+// TestRecordsAreWrittenInMemoryOfEarlierOnes: a batch, and the hash that the head keeps; not something for each record.
+func TestRecordsAreWrittenInMemoryOfEarlierOnes(t *testing.T) {
+	l := audit.New(io.Discard)
+	many := slices.Repeat([]audit.Record{record}, 50)
+	if n := testing.AllocsPerRun(100, func() {
+		if err := l.Write(t.Context(), many...); err != nil {
+			t.Error(err)
+		}
+	}); n > 3 {
+		t.Errorf("50 records make %v allocations, want 3 at most", n)
 	}
 }
