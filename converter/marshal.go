@@ -9,6 +9,8 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/signet-temporal/signet/internal/wire"
 )
 
 // A temporal.api.common.v1.Payload is a map and a byte string, and most of the time it has nothing else. Marshalling
@@ -104,7 +106,7 @@ func parseEntry(entry []byte) (key string, value []byte, ok bool) {
 	if n < 0 || number != fieldKey || kind != protowire.BytesType {
 		return "", nil, false
 	}
-	name, size := protowire.ConsumeString(entry[n:])
+	name, size := protowire.ConsumeBytes(entry[n:])
 	if size < 0 {
 		return "", nil, false
 	}
@@ -114,10 +116,15 @@ func parseEntry(entry []byte) (key string, value []byte, ok bool) {
 		return "", nil, false
 	}
 	value, size = protowire.ConsumeBytes(entry[n:])
-	if size < 0 || n+size != len(entry) || !utf8.ValidString(name) {
+	if size < 0 || n+size != len(entry) || !utf8.Valid(name) {
 		return "", nil, false
 	}
-	return name, value[:len(value):len(value)], true
+	if string(name) == wire.MetadataEncoding { // which every payload has: it needs no memory
+		key = wire.MetadataEncoding
+	} else {
+		key = string(name)
+	}
+	return key, value[:len(value):len(value)], true
 }
 
 func parseAny(body []byte) (*commonpb.Payload, bool) {

@@ -105,7 +105,9 @@ func (c *Codec) open(p *commonpb.Payload, seen *Operation) (*commonpb.Payload, e
 	if p == nil {
 		return nil, &Error{kind: ErrMalformed, detail: "payload is nil"}
 	}
-	outer, err := wire.Parse(p.GetMetadata(), p.GetData())
+	outer, err := wire.ParseKnown(p.GetMetadata(), p.GetData(), wire.Known{
+		Keyset: c.owner.keyset, Keysets: k.options.AcceptKeysets, Scopes: k.options.AcceptScopes, Workflow: c.workflow, // almost always
+	})
 	if errors.Is(err, wire.ErrForeign) {
 		return k.foreign(p, seen)
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -32,40 +33,40 @@ func checkText(what, s string, mayBeEmpty bool) error {
 	return nil
 }
 
-func parseContext(raw []byte) (Outer, error) {
+func parseContext(raw []byte, known Known) (Outer, error) {
 	if len(raw) > MaxContext {
 		return Outer{}, malformed(MetadataContext + " is too long")
 	}
-	rest, ok := strings.CutPrefix(string(raw), `{"v":`) // one copy, of which scope and workflow are parts
+	rest, ok := bytes.CutPrefix(raw, []byte(`{"v":`))
 	if !ok {
 		return Outer{}, malformed(MetadataContext + ` does not begin with {"v":`)
 	}
-	if rest, ok = strings.CutPrefix(rest, `1,"ns":`); !ok {
+	if rest, ok = bytes.CutPrefix(rest, []byte(`1,"ns":`)); !ok {
 		if isLaterVersion(rest) {
 			return Outer{}, ErrVersion
 		}
 		return Outer{}, malformed(MetadataContext + ` has no "ns" after "v"`)
 	}
-	var o Outer
-	if o.Scope, rest, ok = parseString(rest); !ok {
+	var scope, workflow []byte
+	if scope, rest, ok = parseString(rest); !ok {
 		return Outer{}, malformed(`"ns" is not a string in canonical form`)
 	}
-	if after, found := strings.CutPrefix(rest, `,"wf":`); found {
-		if o.Workflow, rest, ok = parseString(after); !ok {
+	if after, found := bytes.CutPrefix(rest, []byte(`,"wf":`)); found {
+		if workflow, rest, ok = parseString(after); !ok {
 			return Outer{}, malformed(`"wf" is not a string in canonical form`)
 		}
 	}
-	if rest != "}" {
+	if string(rest) != "}" {
 		return Outer{}, malformed(MetadataContext + " has members that format v1 does not have")
 	}
-	return o, nil
+	return Outer{Scope: known.scope(scope), Workflow: known.workflow(workflow)}, nil
 }
 
 // isLaterVersion: a whole number of 2 or more, followed by the end of the member. Anything else is malformed.
-func isLaterVersion(rest string) bool {
-	digits := strings.IndexAny(rest, ",}")
-	return digits > 0 && digits < 10 && rest[0] != '0' && rest[:digits] != "1" &&
-		strings.Trim(rest[:digits], "0123456789") == ""
+func isLaterVersion(rest []byte) bool {
+	digits := bytes.IndexAny(rest, ",}")
+	return digits > 0 && digits < 10 && rest[0] != '0' && string(rest[:digits]) != "1" &&
+		len(bytes.Trim(rest[:digits], "0123456789")) == 0
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -92,38 +93,43 @@ func shortEscape(c byte) byte {
 	return 0
 }
 
-// parseString reads one non-empty string in canonical form from the front of in.
-func parseString(in string) (s, rest string, ok bool) {
-	if in == "" || in[0] != '"' {
-		return "", "", false
-	}
-	if end := strings.IndexAny(in[1:], "\"\\") + 1; end > 1 && in[end] == '"' && !strings.ContainsFunc(in[1:end], isControl) {
-		return in[1:end], in[end+1:], utf8.ValidString(in[1:end]) // nothing is escaped: almost always
+// parseString reads one non-empty string in canonical form from the front of in, of which s is a part unless something in
+// it is escaped.
+func parseString(in []byte) (s, rest []byte, ok bool) {
+	if len(in) == 0 || in[0] != '"' {
+		return nil, nil, false
 	}
 	var out []byte
+	escaped := false
 	for i := 1; i < len(in); {
 		switch c := in[i]; {
 		case c == '"':
-			return string(out), in[i+1:], len(out) > 0 && utf8.Valid(out)
+			if !escaped {
+				out = in[1:i]
+			}
+			return out, in[i+1:], len(out) > 0 && utf8.Valid(out)
 		case c < 0x20:
-			return "", "", false
+			return nil, nil, false
 		case c == '\\':
 			plain, n := unescape(in[i:])
 			if n == 0 {
-				return "", "", false
+				return nil, nil, false
+			}
+			if !escaped {
+				out, escaped = append(out, in[1:i]...), true
 			}
 			out, i = append(out, plain), i+n
-		default:
+		case escaped:
 			out, i = append(out, c), i+1
+		default:
+			i++
 		}
 	}
-	return "", "", false
+	return nil, nil, false
 }
 
-func isControl(r rune) bool { return r < 0x20 }
-
 // unescape reads one escape and returns its byte and its length, or length 0 if the canonical form has no such escape.
-func unescape(in string) (plain byte, n int) {
+func unescape(in []byte) (plain byte, n int) {
 	if len(in) < 2 {
 		return 0, 0
 	}
@@ -133,7 +139,7 @@ func unescape(in string) (plain byte, n int) {
 	if i := strings.IndexByte("btnfr", in[1]); i >= 0 {
 		return "\b\t\n\f\r"[i], 2
 	}
-	if len(in) < 6 || in[1:4] != "u00" {
+	if len(in) < 6 || string(in[1:4]) != "u00" {
 		return 0, 0
 	}
 	high, low := strings.IndexByte("01", in[4]), strings.IndexByte(hexDigits, in[5])

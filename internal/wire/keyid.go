@@ -44,6 +44,10 @@ func appendKeyID(dst []byte, keyset string, id uint32) []byte {
 
 // ParseKeyID splits "<keyset name>/<8 lower-case hex digits>" (spec §2.2). Its errors match [ErrMalformed].
 func ParseKeyID(value []byte) (keyset string, id uint32, err error) {
+	return parseKeyID(value, Known{})
+}
+
+func parseKeyID(value []byte, known Known) (keyset string, id uint32, err error) {
 	slash := len(value) - idDigits - 1
 	if slash < 1 || value[slash] != '/' {
 		return "", 0, malformed(MetadataKeyID + " is not <keyset name>/<8 hex digits>")
@@ -55,8 +59,8 @@ func ParseKeyID(value []byte) (keyset string, id uint32, err error) {
 		}
 		id = id<<4 | uint32(digit) // #nosec G115 -- a hex digit
 	}
-	keyset = string(value[:slash])
-	if CheckName(keyset) != nil {
+	keyset, isKnown := known.keyset(value[:slash])
+	if !isKnown && CheckName(keyset) != nil {
 		return "", 0, malformed(MetadataKeyID + " does not begin with the name of a keyset")
 	}
 	return keyset, id, nil

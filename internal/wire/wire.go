@@ -68,29 +68,48 @@ func Exempt(metadata map[string][]byte) bool {
 
 // Parse reads the outside of a sealed payload. metadata and data are those of the Temporal Payload; neither is kept.
 func Parse(metadata map[string][]byte, data []byte) (Outer, error) {
+	return ParseKnown(metadata, data, Known{})
+}
+
+// ParseKnown is [Parse] for who expects what the payload says.
+func ParseKnown(metadata map[string][]byte, data []byte, known Known) (Outer, error) {
 	if !Sealed(metadata) {
 		return Outer{}, ErrForeign
 	}
-	o, err := parseContext(metadata[MetadataContext])
+	o, err := parseContext(metadata[MetadataContext], known)
 	if err != nil {
 		return Outer{}, err
 	}
-	if string(metadata[MetadataEncoding]) != Encoding {
-		return Outer{}, malformed("encoding is not " + Encoding)
-	}
-	if o.Keyset, o.KeyID, err = ParseKeyID(metadata[MetadataKeyID]); err != nil {
+	if err := checkEncoding(metadata); err != nil {
 		return Outer{}, err
 	}
-	if len(metadata) != 3 {
-		return Outer{}, malformed("metadata has keys that are not authenticated")
+	if o.Keyset, o.KeyID, err = parseKeyID(metadata[MetadataKeyID], known); err != nil {
+		return Outer{}, err
 	}
-	if len(data) < minData {
-		return Outer{}, malformed("data is too short")
-	}
-	if data[0] != 1 || binary.BigEndian.Uint32(data[1:prefixSize]) != o.KeyID {
-		return Outer{}, malformed("data was not sealed by the key that " + MetadataKeyID + " names")
+	if err := o.fits(metadata, data); err != nil {
+		return Outer{}, err
 	}
 	return o, nil
+}
+
+func checkEncoding(metadata map[string][]byte) error {
+	if string(metadata[MetadataEncoding]) != Encoding {
+		return malformed("encoding is not " + Encoding)
+	}
+	return nil
+}
+
+// fits checks what of a payload depends on more than the key id and the context.
+func (o Outer) fits(metadata map[string][]byte, data []byte) error {
+	switch {
+	case len(metadata) != 3:
+		return malformed("metadata has keys that are not authenticated")
+	case len(data) < minData:
+		return malformed("data is too short")
+	case data[0] != 1 || binary.BigEndian.Uint32(data[1:prefixSize]) != o.KeyID:
+		return malformed("data was not sealed by the key that " + MetadataKeyID + " names")
+	}
+	return nil
 }
 
 // Header is an [Outer] in the bytes that stand in a payload's metadata. Its slices are shared: never write to them.
