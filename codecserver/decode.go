@@ -55,9 +55,13 @@ func (h *Handler) decode(q *request) {
 
 // judge decides by the sealed namespace whether the payload may be opened, and opens nothing.
 func (h *Handler) judge(q *request, it *item) {
-	outer, err := wire.Parse(it.payload.GetMetadata(), it.payload.GetData())
-	if errors.Is(err, wire.ErrForeign) {
+	outer, same, err := q.outsides.Parse(it.payload.GetMetadata(), it.payload.GetData())
+	switch {
+	case errors.Is(err, wire.ErrForeign):
 		h.judgeLegacy(q, it)
+		return
+	case same: // the same is asked, and so the same answered
+		it.verdict = q.judged
 		return
 	}
 	it.sealed, it.outer = true, outer
@@ -65,15 +69,20 @@ func (h *Handler) judge(q *request, it *item) {
 		it.close(reasonOf(err), err.Error())
 		return
 	}
-	if it.ns = h.byScope[outer.Scope]; it.ns == nil {
-		it.close(unknownNamespace, fmt.Sprintf("no namespace has scope %.100q", outer.Scope))
+	h.judgeOuter(q, &it.verdict)
+	q.judged = it.verdict
+}
+
+func (h *Handler) judgeOuter(q *request, v *verdict) {
+	if v.ns = h.byScope[v.outer.Scope]; v.ns == nil {
+		v.close(unknownNamespace, fmt.Sprintf("no namespace has scope %.100q", v.outer.Scope))
 		return
 	}
-	if q.namespace != "" && q.namespace != it.ns.Name {
-		it.close(namespaceMismatch, fmt.Sprintf("X-Namespace is %.100q, sealed is %q", q.namespace, it.ns.Name))
+	if q.namespace != "" && q.namespace != v.ns.Name {
+		v.close(namespaceMismatch, fmt.Sprintf("X-Namespace is %.100q, sealed is %q", q.namespace, v.ns.Name))
 		return
 	}
-	h.ask(q, &it.verdict, it.ns.tenantOf(outer))
+	h.ask(q, v, v.ns.tenantOf(v.outer))
 }
 
 // ask puts the question to the policy: may this caller do this with this payload? It is judged by what the outside says,
@@ -133,8 +142,9 @@ func (h *Handler) open(q *request, items []*item) {
 // sizeOf is how many bytes of plaintext p holds.
 func sizeOf(p *commonpb.Payload) int64 {
 	n := len(p.GetData())
-	for key, value := range p.GetMetadata() {
-		n += len(key) + len(value)
+	var few [4]string
+	for _, name := range namesOf(few[:0], p.GetMetadata()) {
+		n += len(name) + len(p.GetMetadata()[name])
 	}
 	return int64(n)
 }
@@ -245,32 +255,36 @@ func (v *verdict) decision() audit.Decision {
 // records returns one record for each sealed payload.
 func (q *request) records(items []*item) []audit.Record {
 	records := make([]audit.Record, 0, len(items))
+	of := q.record("", "") // what all of them have
+	var key string
+	var keyOf wire.Outer // most payloads of a request say the same
 	for i, it := range items {
 		if !it.sealed || it.already {
 			continue
 		}
-		r := q.record(it.decision(), string(it.reason))
-		r.Payload, r.Rule = i+1, it.rule
-		it.noteLabels(&r)
+		records = append(records, of)
+		r := &records[len(records)-1]
+		r.Decision, r.Reason, r.Payload, r.Rule = it.decision(), string(it.reason), i+1, it.rule
+		it.noteLabels(r)
 		if it.glass {
 			r.BreakGlass = q.breakGlass
 		}
-		what := audit.Item{Workflow: it.outer.Workflow, Namespace: it.outer.Scope}
+		what := audit.Item{Workflow: it.outer.Workflow, Namespace: it.outer.Scope, Key: it.legacyKey}
 		if it.ns != nil {
 			what.Namespace = it.ns.Name
 		}
-		if it.outer.Keyset != "" {
-			what.Key = it.outer.Key()
-		}
-		if it.legacyKey != "" {
-			what.Key = it.legacyKey
+		if what.Key == "" && it.outer.Keyset != "" {
+			if it.outer != keyOf {
+				key, keyOf = it.outer.Key(), it.outer
+			}
+			what.Key = key
 		}
 		if it.opened {
 			r.Item = what
 		} else if what != (audit.Item{}) {
-			r.Claimed = &what
+			claimed := what // of its own: what is in memory that costs nothing
+			r.Claimed = &claimed
 		}
-		records = append(records, r)
 	}
 	return records
 }

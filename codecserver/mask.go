@@ -25,7 +25,10 @@ func (it *item) mask(q *request) int64 {
 		}
 	}
 	it.out, it.shown, it.masked = seen.Payload, seen.Shown, seen.Masked
-	held := max(sizeOf(opened), sizeOf(it.out))
+	held := sizeOf(opened)
+	if it.out != opened {
+		held = max(held, sizeOf(it.out))
+	}
 	if len(it.masked) > 0 && !q.masks {
 		it.out = nil
 		it.close(wouldBeMasked, "no grant shows label "+strings.Join(it.masked, ", ")+", and the client does not accept masks")

@@ -13,6 +13,8 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/signet-temporal/signet/internal/wire"
 )
 
 // undefined is what the Web UI sends as namespace on pages that have none.
@@ -144,7 +146,7 @@ func (h *Handler) answer(q *request, items []*item) {
 		if it.out == nil {
 			size += len(it.raw) + 1
 		} else {
-			size += int(sizeOf(it.out))*4/3 + 256
+			size += textSize(it.out)
 		}
 	}
 	body := append(make([]byte, 0, size), `{"payloads":[`...) // of its own: HTTP/2 may still send it when the handler has returned
@@ -174,12 +176,8 @@ func (h *Handler) answer(q *request, items []*item) {
 // the Web UI does not recognise a payload without them.
 func appendPayload(dst []byte, p *commonpb.Payload) ([]byte, error) {
 	dst = append(dst, `{"metadata":{`...)
-	keys := make([]string, 0, 8)
-	for key := range p.GetMetadata() {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for i, key := range keys {
+	var few [4]string
+	for i, key := range namesOf(few[:0], p.GetMetadata()) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -202,6 +200,29 @@ func appendPayload(dst []byte, p *commonpb.Payload) ([]byte, error) {
 		dst = append(dst, ']')
 	}
 	return append(dst, '}'), nil
+}
+
+// textSize is how many bytes [appendPayload] writes, as a rule: a name with escapes and external payloads take more.
+func textSize(p *commonpb.Payload) int {
+	size := len(`{"metadata":{},"data":""},`) + base64.StdEncoding.EncodedLen(len(p.GetData()))
+	var few [4]string
+	for _, name := range namesOf(few[:0], p.GetMetadata()) {
+		size += len(name) + len(`"":"",`) + base64.StdEncoding.EncodedLen(len(p.GetMetadata()[name]))
+	}
+	return size
+}
+
+// namesOf appends the names in metadata, sorted. Most payloads have an encoding and nothing else: to look that up takes a
+// tenth of the time of an iteration.
+func namesOf(names []string, metadata map[string][]byte) []string {
+	if _, ok := metadata[wire.MetadataEncoding]; ok && len(metadata) == 1 {
+		return append(names, wire.MetadataEncoding)
+	}
+	for name := range metadata {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // appendName writes most names as they are.

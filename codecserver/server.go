@@ -18,11 +18,12 @@ import (
 
 	"github.com/signet-temporal/signet/codecserver/audit"
 	"github.com/signet-temporal/signet/codecserver/policy"
+	"github.com/signet-temporal/signet/internal/wire"
 	"github.com/signet-temporal/signet/principal"
 )
 
-// Codec seals and opens the payloads of one namespace; *converter.Codec is one. It is safe for concurrent use, and keeps
-// nothing of a payload that it is given: its memory is used again after the request. An error
+// Codec seals and opens the payloads of one namespace; *converter.Codec is one. It is safe for concurrent use, changes
+// nothing of a payload that it is given and keeps nothing of it: its memory is used again after the request. An error
 // may have a method Reason() string (found by errors.As) that returns "not-authentic", "key-unavailable",
 // "key-destroyed", "malformed" or "not-sealed"; any other error is an internal one.
 type Codec interface {
@@ -39,7 +40,8 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (*principal.Caller, error)
 }
 
-// Policy says what a caller may do; *policy.Rules is one.
+// Policy says what a caller may do; *policy.Rules is one. Within a request it is asked once for payloads that come one
+// after another and are alike.
 type Policy interface {
 	Decide(policy.Request) policy.Decision
 }
@@ -228,6 +230,8 @@ type request struct {
 	explanations bool              // and an explanation
 	caller       *principal.Caller // nil while nobody is known
 	scratch      *scratch
+	outsides     wire.Reader
+	judged       verdict // of the last payload that outsides has read without an error
 	payloads     int
 	retryAfter   time.Duration // of a refusal that passes by itself
 }
