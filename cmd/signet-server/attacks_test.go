@@ -154,6 +154,9 @@ func tokenAttacks() []attack {
 			)
 		}, []string{unauthenticated}, false},
 		{"a good token of somebody who may nothing", func(a *arena) []answer { return a.both(shot{token: a.idp.of("bob", nil)}) }, []string{denied, "explained not-granted"}, false},
+		{"so many groups that the token says only where they stand", func(a *arena) []answer {
+			return a.both(shot{token: a.idp.of("ann", fields{"_claim_names": fields{"groups": "src1"}, "_claim_sources": fields{"src1": fields{"endpoint": "https://graph.example.com"}}})})
+		}, []string{denied, "explained denied"}, false},
 		{"an ID token of another in Authorization-Extras", func(a *arena) []answer {
 			return a.both(shot{token: a.idp.of("bob", nil), header: map[string][]string{"Authorization-Extras": {a.idp.of("ann", fields{"aud": "temporal-ui"})}}})
 		}, []string{unauthenticated, "explained token-mismatch"}, false},

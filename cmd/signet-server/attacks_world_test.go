@@ -125,6 +125,8 @@ keys: {file: {dir: "$DIR/keys"}}
 cors: {origins: ["https://temporal.example.com"]}
 audit: {$AUDIT}
 policy:
+  deny:
+    - {name: contractors, groups: [contractors]}
   grants:
     - {name: oncall, issuer: "$ISSUER", groups: [oncall], namespaces: [payments], actions: [decode]}
     - {name: job, issuer: "signet:token", subjects: [job], namespaces: [payments], actions: [decode]}

@@ -49,6 +49,7 @@
 //
 // # What is not known
 //
-// Claims that the authenticator does not pass on, the workflow of a payload that was sealed without one, and workflow and
+// Claims that the authenticator does not pass on, groups and claims of a token that says that some stand elsewhere
+// ("_claim_names", "hasgroups": who has too many groups gets such a token), the workflow of a payload that was sealed without one, and workflow and
 // tenant of what is yet to be sealed or was sealed by another codec, are not known. What is not known matches no grant that asks for it, and every denial that does.
 package policy

@@ -32,7 +32,7 @@ func (r *rule) mismatch(q *Request) string {
 		return "actions"
 	case len(r.namespaces) > 0 && !anyGlob(r.namespaces, q.Namespace):
 		return "namespaces"
-	case len(r.groups) > 0 && !slices.ContainsFunc(r.groups, func(g string) bool { return slices.Contains(q.Caller.Groups, g) }):
+	case len(r.groups) > 0 && !r.ofGroup(q):
 		return "groups"
 	case len(r.subjects) > 0 && !slices.Contains(r.subjects, q.Caller.Subject):
 		return "subjects"
@@ -48,6 +48,20 @@ func (r *rule) mismatch(q *Request) string {
 		return "until"
 	}
 	return ""
+}
+
+func (r *rule) ofGroup(q *Request) bool {
+	if r.deny && (elsewhere(q) || slices.Contains(q.Caller.Claims["hasgroups"], "true")) {
+		return true
+	}
+	return slices.ContainsFunc(r.groups, func(g string) bool { return slices.Contains(q.Caller.Groups, g) })
+}
+
+// elsewhere: the token leaves out claims, groups as a rule because they are too many, and says only where to ask for them
+// (OpenID Connect Core 5.6.2).
+func elsewhere(q *Request) bool {
+	_, some := q.Caller.Claims["_claim_names"]
+	return some
 }
 
 func (r *rule) ofWorkflow(q *Request) bool {
@@ -69,7 +83,7 @@ func (r *rule) claimsMatch(q *Request) bool {
 		return r.deny
 	}
 	for name, values := range r.claims {
-		if has, there := q.Caller.Claims[name]; there && has == nil && r.deny {
+		if has, there := q.Caller.Claims[name]; r.deny && (there && has == nil || !there && elsewhere(q)) {
 			continue // it cannot be compared, and what is not known is denied
 		}
 		if !slices.ContainsFunc(values, func(v string) bool { return slices.Contains(q.Caller.Claims[name], v) }) {
