@@ -126,3 +126,19 @@ func TestEncodeWithoutAKeyIsTransient(t *testing.T) {
 	w.nothingLeaks(r)
 	w.wantAudit("unreadable key-unavailable starters (payments/)")
 }
+
+// TestWhatACallerWritesIntoAHeaderIsNotWrittenAThousandTimes: each payload leaves a record with the namespace that was
+// asked for, so that a small request would fill the disk of the audit log, without which nobody decodes.
+func TestWhatACallerWritesIntoAHeaderIsNotWrittenAThousandTimes(t *testing.T) {
+	w := newWorld(t)
+	many := make([]*commonpb.Payload, 1000)
+	for i := range many {
+		many[i] = plain("1")
+	}
+	for _, action := range []string{"encode", "decode", "search-token"} {
+		w.send(fromMachine("bob", action, body(t, many...), "X-Namespace", strings.Repeat("n", 60<<10)))
+	}
+	if n := w.records.Len(); n > 1<<20 {
+		t.Errorf("a request of a caller without any grant has left %d bytes of records", n)
+	}
+}

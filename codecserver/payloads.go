@@ -20,6 +20,9 @@ import (
 // undefined is what the Web UI sends as namespace on pages that have none.
 const undefined = "undefined"
 
+// maxNamespace is how long Temporal lets a name be. What stands in the header stands in a record for each payload.
+const maxNamespace = 1000
+
 // checkHeaders reads X-Namespace and refuses what is not JSON: a page can send text/plain without a preflight.
 func (q *request) checkHeaders() error {
 	mediaType, _, err := mime.ParseMediaType(q.Header.Get("Content-Type"))
@@ -32,6 +35,9 @@ func (q *request) checkHeaders() error {
 	names := q.Header.Values("X-Namespace")
 	if len(names) > 1 {
 		return badRequest("more than one X-Namespace header")
+	}
+	if len(names) == 1 && len(names[0]) > maxNamespace {
+		return badRequest("X-Namespace is longer than any namespace's name")
 	}
 	if len(names) == 1 && names[0] != undefined {
 		q.namespace = names[0]
