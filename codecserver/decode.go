@@ -99,14 +99,19 @@ func (h *Handler) ask(q *request, v *verdict, tenant string) {
 	}
 }
 
-// tenantOf is whose keyset the outside names, "" for one that is no tenant's.
+// tenantOf is whose keyset the outside names, "" for one that is no tenant's. A keyset that has kept its name since before
+// TenantsUnder is that of the same tenant: else a denial would not find it.
 func (n *Namespace) tenantOf(outer wire.Outer) string {
-	tenant, isTenants := strings.CutPrefix(outer.Keyset, cmp.Or(n.TenantsUnder, "tenant/"))
-	if !isTenants {
-		return ""
+	for _, under := range [...]string{cmp.Or(n.TenantsUnder, anyTenants), anyTenants} {
+		if tenant, isTenants := strings.CutPrefix(outer.Keyset, under); isTenants {
+			return tenant
+		}
 	}
-	return tenant
+	return ""
 }
+
+// anyTenants is what the names of tenants' keysets begin with where nothing else is said.
+const anyTenants = "tenant/"
 
 // open opens what judge let pass, up to Limits.MaxOpened. It counts what was opened and not what is held, so that the
 // limit bounds the work, too. As soon as one payload stays closed in a request that is all or nothing, the plaintexts

@@ -58,7 +58,7 @@ type Namespace struct {
 	// Scope is what is sealed into its payloads. Empty: the name.
 	Scope string
 	// TenantsUnder is what the names of tenants' keysets begin with, up to a slash; the rest is the tenant that the policy
-	// is asked about. Empty: "tenant/".
+	// is asked about. Empty: "tenant/", which such a name may begin with in any case.
 	TenantsUnder string
 	// Codec of the namespace, for exactly that scope. Required.
 	Codec Codec
