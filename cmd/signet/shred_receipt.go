@@ -23,7 +23,7 @@ type receipt struct {
 	TransitKey string     `json:"transitKey,omitempty" help:"the Transit key that wraps them, or did; none for a directory"`
 	Own        bool       `json:"own" help:"whether that wraps keys of no other keyset, so that shredding deletes it"`
 	Steps      []stepInfo `json:"steps" help:"what was changed, or with --plan would be; empty if it was so already"`
-	Remains    []remains  `json:"remains" help:"what is left of it elsewhere"`
+	Remains    []remains  `json:"remains" help:"what is left of it elsewhere; empty unless --carry-out has looked whether it is shredded"`
 }
 
 type remains struct {
@@ -35,7 +35,7 @@ type remains struct {
 
 func (c *shredCmd) receipt(s *keyconfig.Opened, r rotate.ShredResult) receipt {
 	k := r.After
-	out := receipt{Keyset: k.Name, Own: k.OwnKEK, Keys: []keys.ID{}, Steps: describeChange(r.Result, 0, c.Plan).Steps, Remains: []remains{}}
+	out := receipt{Keyset: k.Name, Own: k.OwnKEK || r.KEKRemoved, Keys: []keys.ID{}, Steps: describeChange(r.Result, 0, c.Plan).Steps, Remains: []remains{}}
 	for _, key := range k.Keys {
 		out.Keys = append(out.Keys, key.ID)
 	}
@@ -51,7 +51,10 @@ func (c *shredCmd) receipt(s *keyconfig.Opened, r rotate.ShredResult) receipt {
 		return out
 	}
 	out.Shredded = &k.Shredded
-	if c.CarryOut && k.OwnKEK && (r.KEKRemoved || c.Plan) {
+	if !c.CarryOut { // nobody has looked whether it is true
+		return out
+	}
+	if out.Own && (r.KEKRemoved || c.Plan) {
 		out.Steps = append(out.Steps, stepInfo{Does: "Transit key " + out.TransitKey + " is deleted with all its versions, and every copy of the keys is worthless without it"})
 	}
 	out.Remains = out.left(v)
@@ -128,6 +131,9 @@ func (r receipt) table(w io.Writer, planned bool, now time.Time) {
 		return
 	case r.Shredded == nil:
 		fmt.Fprintf(w, "Keyset %s was not to be shredded.\n", r.Keyset)
+		return
+	case len(r.Remains) == 0:
+		fmt.Fprintf(w, "The document of keyset %[1]s says that it was shredded, at %[2]s, which proves nothing: \"signet shred %[1]s --carry-out\" looks whether all of it is gone, and gives the receipt.\n", r.Keyset, r.Shredded.UTC().Format(time.RFC3339))
 		return
 	}
 	var list []string

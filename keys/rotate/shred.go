@@ -160,11 +160,11 @@ func Shred(ctx context.Context, store Forgetter, kek keys.KEK, name string, e Sh
 		return ShredResult{}, err
 	}
 	own, _ := kek.(OwnKEKs)
-	r := ShredResult{}
-	if seen.Before.OwnKEK {
-		if r.KEK = ownKEK(kek, name); r.KEK == "" {
-			return ShredResult{}, fmt.Errorf("keyset %q has a key-encryption key of its own, and the configuration does not say so: nothing was done: name what its name begins with in ownKeysUnder (--own-keys-under)", name)
-		}
+	r := ShredResult{KEK: ownKEK(kek, name)}
+	if seen.Before.OwnKEK && r.KEK == "" {
+		return ShredResult{}, fmt.Errorf("keyset %q has a key-encryption key of its own, and the configuration does not say so: nothing was done: name what its name begins with in ownKeysUnder (--own-keys-under)", name)
+	}
+	if r.KEK != "" { // whatever a document says that anybody may have written who may write documents
 		if r.KEKRemoved, err = own.ReleaseKEK(ctx, name); err != nil {
 			return ShredResult{}, fmt.Errorf("keyset %q is not shredded: %w", name, err)
 		}

@@ -206,6 +206,30 @@ func TestShreddingRemovesTheKEKOfItsOwnLast(t *testing.T) {
 	})
 }
 
+// TestADocumentThatSaysItIsShreddedIsNotBelieved: whoever may write documents can say so, and that there never was a KEK
+// of its own. The configuration knows better, and whoever carries the shredding out removes it.
+func TestADocumentThatSaysItIsShreddedIsNotBelieved(t *testing.T) {
+	for _, says := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store, kek := doomed(t)
+			_, err := rotate.ChangeShred(t.Context(), store, name, func(k *keys.Keyset) (*keys.Keyset, error) {
+				forged, err := rotate.PlanShred(k, anyway, time.Now())
+				if err == nil {
+					forged.OwnKEK = says
+				}
+				return forged, err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := rotate.Shred(t.Context(), store, kek, name, rotate.ShredEvidence{})
+			if err != nil || r.Changed() || r.KEK != "own-ns-payments" || !r.KEKRemoved || kek.there[name] {
+				t.Errorf("a document that says %v of a KEK of its own: %+v, %v", says, r, err)
+			}
+		})
+	}
+}
+
 func TestShreddingGoesOnWhereverItWasInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for point := 0; ; point++ {
