@@ -24,6 +24,12 @@ func (a *app) print(value any, table func(io.Writer)) error {
 		if err := enc.Encode(value); err != nil {
 			return fmt.Errorf("writing the result as JSON: %w", err)
 		}
+		lines := strings.Split(text.String(), "\n")
+		text.Reset()
+		for i, line := range lines { // of what steers a terminal encoding/json escapes a part
+			lines[i] = visible(line)
+		}
+		text.WriteString(strings.Join(lines, "\n"))
 	} else {
 		table(&text)
 	}
