@@ -10,18 +10,51 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
 // Unmarshal reads data into the struct that into points to. An empty document is a struct of zeros. A second document in
-// the same data is an error.
+// the same data is an error, and so is a member without a value.
 func Unmarshal(data []byte, into any) error {
 	err := yaml.UnmarshalWithOptions(data, into, yaml.Strict())
 	if err != nil && !errors.Is(err, io.EOF) {
 		return OneLine(err)
 	}
-	return oneDocument(data)
+	if err := oneDocument(data); err != nil {
+		return err
+	}
+	return noGaps(data)
+}
+
+// noGaps: a name without a value reads as if it were not there, and where a list restricts something, such as a grant to
+// workflows, that opens it: when its last entry was taken out, say, or put behind a #.
+func noGaps(data []byte) error {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return OneLine(err)
+	}
+	found := &gap{}
+	for _, document := range file.Docs {
+		if document.Body != nil {
+			ast.Walk(found, document.Body)
+		}
+	}
+	return found.err
+}
+
+// gap is the first name without a value.
+type gap struct{ err error }
+
+// Visit implements [ast.Visitor].
+func (g *gap) Visit(n ast.Node) ast.Visitor {
+	if member, ok := n.(*ast.MappingValueNode); ok && g.err == nil && member.Value.Type() == ast.NullType {
+		at := member.Key.GetToken()
+		g.err = fmt.Errorf("line %d: %q has no value: give it one, or leave it out", at.Position.Line, at.Value)
+	}
+	return g
 }
 
 // oneDocument: the library reads the first document and says nothing of the rest, in which a denial may stand. Its parser

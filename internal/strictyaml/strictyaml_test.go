@@ -50,6 +50,33 @@ func TestNothingBehindTheFirstDocumentIsPassedOver(t *testing.T) {
 	}
 }
 
+// TestANameWithoutAValueIsNotAsGoodAsNone: the entries of the list were put behind a #, and whatever they allow is all
+// that is left.
+func TestANameWithoutAValueIsNotAsGoodAsNone(t *testing.T) {
+	type inner struct {
+		Only []string `yaml:"only"`
+	}
+	var into struct {
+		Name  string  `yaml:"name"`
+		All   []inner `yaml:"all"`
+		Inner inner   `yaml:"inner"`
+	}
+	for text, want := range map[string]string{
+		"name: a\nall:\n  - only:\n    # - x\n": `line 3: "only" has no value`,
+		"name: a\nall: [{only: null}]\n":        `line 2: "only" has no value`,
+		"inner: {only: ~}\n":                    `line 1: "only" has no value`,
+		"inner:\nname: a\n":                     `line 1: "inner" has no value`,
+		"name: a\nall:\n- only: [x]\n":          "",
+		"name: ''\nall: []\ninner: {}\n":        "",
+		"name: \"null\"\n":                      "",
+	} {
+		err := Unmarshal([]byte(text), &into)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestWhatIsThereIsRead(t *testing.T) {
 	var into struct {
 		Name string `yaml:"name"`
