@@ -156,7 +156,7 @@ func (g Grant) checkWho() *FieldError {
 		if len(list) > 0 {
 			kinds++
 		}
-		if e := checkEntries(field, list); e != nil {
+		if e := first(notEmpty(field, list), func() *FieldError { return checkEntries(field, list) }); e != nil {
 			return e
 		}
 	}
@@ -177,7 +177,7 @@ func (d Denial) check() *FieldError {
 		name string
 		list []string
 	}{{"groups", d.Groups}, {"subjects", d.Subjects}} {
-		if e := checkEntries(field.name, field.list); e != nil {
+		if e := first(notEmpty(field.name, field.list), func() *FieldError { return checkEntries(field.name, field.list) }); e != nil {
 			return e
 		}
 	}
@@ -185,6 +185,12 @@ func (d Denial) check() *FieldError {
 }
 
 func checkWhat(claims map[string][]string, acr, namespaces, workflows, tenants []string, may []Action) *FieldError {
+	if claims != nil && len(claims) == 0 {
+		return restrictsNothing("claims")
+	}
+	if e := first(notEmpty("acr", acr), notEmpty("namespaces", namespaces), notEmpty("workflows", workflows), notEmpty("tenants", tenants), notEmpty("actions", may)); e != nil {
+		return e
+	}
 	if len(acr) > 0 && len(claims["acr"]) > 0 {
 		return &FieldError{"acr", "acr stands among claims, too: keep one of the two"}
 	}
@@ -213,6 +219,20 @@ func checkWhat(claims map[string][]string, acr, namespaces, workflows, tenants [
 		}
 	}
 	return first(func() *FieldError { return checkEntries("acr", acr) }, func() *FieldError { return checkEntries("tenants", tenants) })
+}
+
+// notEmpty: a list that somebody has emptied would restrict nothing any more. Nil is left out.
+func notEmpty[S ~string](field string, list []S) func() *FieldError {
+	return func() *FieldError {
+		if list != nil && len(list) == 0 {
+			return restrictsNothing(field)
+		}
+		return nil
+	}
+}
+
+func restrictsNothing(field string) *FieldError {
+	return &FieldError{field, "it is empty, and so would restrict nothing: leave it out if that is meant"}
 }
 
 // checkEntries: what is compared exactly must be there, and nobody may think that it is a pattern.

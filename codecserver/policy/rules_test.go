@@ -183,3 +183,29 @@ func TestTheExamplesInTheDocumentationLoad(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsNotKnownMatchesNoPattern: * stands for any characters, and not for a workflow of which nothing is known.
+func TestWhatIsNotKnownMatchesNoPattern(t *testing.T) {
+	grant := policy.Grant{Name: "a", Issuer: corp, Subjects: []string{"u"}, Namespaces: []string{"*"}, Workflows: []string{"*"}, Actions: []policy.Action{policy.Decode}}
+	rules, err := policy.New(policy.Document{Grants: &[]policy.Grant{grant}, Permissions: []policy.Permissions{{Name: "t", Issuer: corp, Decode: []string{"decode"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		workflow, namespace, entry string
+		want                       bool
+	}{
+		{"w", "payments", "", true},
+		{"", "payments", "", false},
+		{"w", "", "", false},
+		{"", "payments", "payments:decode", true},
+		{"", "payments", "Payments:decode", false},
+		{"", "payments", "payments:Decode", false},
+		{"", "payments", "payments", false},
+	} {
+		caller := principal.Caller{Issuer: corp, Subject: "u", Claims: map[string][]string{"permissions": {c.entry}}}
+		if d := rules.Decide(policy.Request{Caller: caller, Action: policy.Decode, Namespace: c.namespace, Workflow: c.workflow}); d.Allowed != c.want {
+			t.Errorf("%+v: %+v", c, d)
+		}
+	}
+}

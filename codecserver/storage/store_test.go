@@ -142,6 +142,20 @@ func TestWhatIsNotThereOrTooLarge(t *testing.T) {
 	}
 }
 
+// TestAFileThatIsLargerThanItSays: as one that grows while it is read.
+func TestAFileThatIsLargerThanItSays(t *testing.T) {
+	if info, err := os.Stat("/proc/self/status"); err != nil || info.Size() > 0 || !info.Mode().IsRegular() {
+		t.Skip("there is no file here that says it is empty and is not")
+	}
+	s, err := storage.New(storage.Folder{Driver: driver, Path: "/proc/self"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, read, err := s.Fetch(t.Context(), codecserver.Reference{Driver: driver, Claim: map[string]string{"key": "status"}}, 10); reasonOf(err) != "too-large" || read > 11 {
+		t.Errorf("%d bytes, %v, want too-large", read, err)
+	}
+}
+
 func TestFoldersAreChecked(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
