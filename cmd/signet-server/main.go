@@ -26,6 +26,8 @@ type cli struct {
 	Policy policyCmd `cmd:"" help:"Try the policy."`
 	Token  tokenCmd  `cmd:"" help:"Make tokens for programs."`
 	Doctor doctorCmd `cmd:"" help:"Say why the Web UI or the CLI cannot decode, step by step."`
+
+	Version versionCmd `cmd:"" help:"Print the version of signet-server."`
 }
 
 type configFlag struct {

@@ -26,7 +26,7 @@ func exitHelp() string {
     0  done
     1  failed: the key store cannot be reached, a payload is malformed, …
     2  wrong use: an unknown flag, a missing argument, a bad configuration
-    3  refused as things stand: it is too early, or would lose data, or the keyset exists; nothing was changed
+    3  refused as things stand: too early, would lose data, or exists already; nothing was changed
     4  there is no such keyset, key or workflow
     5  done in part: payloads of a history stayed closed, or something in them is masked`
 }

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"github.com/signet-temporal/signet/internal/keyconfig"
+	"github.com/signet-temporal/signet/internal/version"
 )
 
 func model(t *testing.T) *kong.Application {
@@ -55,6 +57,34 @@ func TestEverythingHasHelpThatIsASentence(t *testing.T) {
 	})
 	if commands < 8 {
 		t.Errorf("%d commands were looked at, that cannot be all", commands)
+	}
+}
+
+func TestHelpFitsTheTerminal(t *testing.T) {
+	t.Setenv("COLUMNS", "100")
+	visit(model(t).Node, func(n *kong.Node) {
+		var out strings.Builder
+		parser, err := newParser(&cli{}, kong.Exit(func(int) {}), kong.Writers(&out, &out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = parser.Parse(append(strings.Fields(n.FullPath())[1:], "--help"))
+		if !strings.HasPrefix(out.String(), "Usage: "+n.FullPath()) {
+			t.Errorf("%s --help: %q", n.FullPath(), out.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if width := utf8.RuneCountInString(strings.TrimRight(line, "\n")); width > helpColumns {
+				t.Errorf("%s --help: %d columns: %s", n.FullPath(), width, line)
+			}
+		}
+	})
+}
+
+func TestWordsThatFitALineStandInIt(t *testing.T) {
+	for text, want := range map[string]string{"": "", "one two three": "one two|three", "für dich da": "für|dich da", "unbreakable as it is": "unbreakable|as it|is"} {
+		if got := strings.Join(wrap(text, 7), "|"); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
 	}
 }
 
@@ -125,7 +155,7 @@ func TestEveryJSONMemberIsDescribed(t *testing.T) {
 	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[created](), reflect.TypeFor[changes](), reflect.TypeFor[policy](), reflect.TypeFor[listing](), reflect.TypeFor[status](),
-		reflect.TypeFor[verified](), reflect.TypeFor[backedUp](), reflect.TypeFor[importing](), reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[resealed](), reflect.TypeFor[versionInfo](), reflect.TypeFor[askedChange](), reflect.TypeFor[compromised](), reflect.TypeFor[searchTokens](), reflect.TypeFor[vetted](), reflect.TypeFor[exported](), reflect.TypeFor[loggedIn](), reflect.TypeFor[loggedOut](),
+		reflect.TypeFor[verified](), reflect.TypeFor[backedUp](), reflect.TypeFor[importing](), reflect.TypeFor[rolePolicy](), reflect.TypeFor[prepared](), reflect.TypeFor[inspection](), reflect.TypeFor[counted](), reflect.TypeFor[resealed](), reflect.TypeFor[version.Info](), reflect.TypeFor[askedChange](), reflect.TypeFor[compromised](), reflect.TypeFor[searchTokens](), reflect.TypeFor[vetted](), reflect.TypeFor[exported](), reflect.TypeFor[loggedIn](), reflect.TypeFor[loggedOut](),
 	} {
 		check(typ)
 	}

@@ -46,8 +46,10 @@ seals. Such a key is the raw AES key of the encryption samples of Temporal's SDK
 The file must not be readable for others (mode 0600). An import may be repeated: what is there already stays as it is, and
 another key under an id that is taken is refused. Destroy the file afterwards, and whatever it was made from.
 
-    signet keyset import ns/payments --file=- --aes-key-id=payments-2023 --aes-encoding=base64 --insecure-cleartext-keys
-    signet keyset import ns/payments --file=keyset.json --kek-transit=transit/payments --encoding=binary/tink
+    signet keyset import ns/payments --file=- --aes-key-id=payments-2023 --aes-encoding=base64 \
+        --insecure-cleartext-keys
+    signet keyset import ns/payments --file=keyset.json --kek-transit=transit/payments \
+        --encoding=binary/tink
 
 ` + jsonHelp[importing]()
 }

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -43,18 +42,50 @@ func (a *app) print(value any, table func(io.Writer)) error {
 func jsonHelp[T any]() string { return "With --output json:\n\n" + membersOf[T]() }
 
 func membersOf[T any]() string {
+	members := describe(nil, reflect.TypeFor[T](), "    ")
+	column := 0
+	for _, m := range members {
+		column = max(column, len(m.name)+2)
+	}
 	var text strings.Builder
-	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	describe(tw, reflect.TypeFor[T](), "    ")
-	tw.Flush()
+	for _, m := range members {
+		lines := wrap(m.help, helpColumns-column)
+		fmt.Fprintf(&text, "%-*s%s\n", column, m.name, lines[0])
+		for _, line := range lines[1:] {
+			fmt.Fprintf(&text, "%*s%s\n", column, "", line)
+		}
+	}
 	return text.String()
 }
 
-func describe(w io.Writer, t reflect.Type, indent string) {
+// helpColumns is how wide help may be. What stands indented in it is printed as it is.
+const helpColumns = 100
+
+// wrap cuts text into lines of at most width characters, between words.
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
+// helpRow is a member of a command's JSON: its name, as far to the right as it is deep, and what it is.
+type helpRow struct{ name, help string }
+
+func describe(members []helpRow, t reflect.Type, indent string) []helpRow {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		if field.Anonymous {
-			describe(w, field.Type, indent)
+			members = describe(members, field.Type, indent)
 			continue
 		}
 		if !field.IsExported() {
@@ -65,11 +96,12 @@ func describe(w io.Writer, t reflect.Type, indent string) {
 		for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
-		fmt.Fprintf(w, "%s%s\t%s\n", indent, name, field.Tag.Get("help"))
+		members = append(members, helpRow{indent + name, field.Tag.Get("help")})
 		if inner.Kind() == reflect.Struct && inner != reflect.TypeFor[time.Time]() {
-			describe(w, inner, indent+"  ")
+			members = describe(members, inner, indent+"  ")
 		}
 	}
+	return members
 }
 
 // printable returns s as it may be written to a terminal: what is in a payload or a file never moves the cursor.

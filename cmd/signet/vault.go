@@ -28,7 +28,7 @@ func (vaultPolicyCmd) Help() string {
 	return `    worker     reads keysets and unwraps their keys
     server     the same, for signet-server
     custodian  creates and changes keysets, wraps and rewraps keys, and cannot unwrap one
-    destroyer  carries out a destruction that a custodian has scheduled: "keyset destroy --carry-out"
+    destroyer  carries out what a custodian has scheduled: "keyset destroy --carry-out"
     shredder   carries out a shredding that a custodian has scheduled: "shred --carry-out"
     auditor    sees keysets and the states of their keys, for "keyset list" and "keyset status"
 

@@ -51,7 +51,7 @@ has to be on the PATH; set GOFLAGS=-tags=… for other build tags. Exit code 1 s
 
 The file says what looks sensitive in your programs:
 
-    fields: [member_number, case_(id|number)]  # expressions for the words of a name, beside those that are known
+    fields: [member_number, case_(id|number)]  # expressions for words of a name, beside the known
     onlyFields: false                          # true: in place of those
     types: [example.com/intake.Member]         # sensitive under any name
 
