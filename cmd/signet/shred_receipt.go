@@ -19,11 +19,12 @@ type receipt struct {
 	Keyset     string     `json:"keyset" help:"name of the keyset"`
 	ShredAfter *time.Time `json:"shredAfter,omitempty" help:"for a scheduled shredding: when it may be carried out, RFC 3339, as all times"`
 	Shredded   *time.Time `json:"shredded,omitempty" help:"when it was shredded"`
+	Removed    bool       `json:"removed" help:"whether this run has seen to it that all is removed: only --carry-out does"`
 	Keys       []keys.ID  `json:"keys" help:"ids of its keys: of those that were removed, once it is shredded"`
 	TransitKey string     `json:"transitKey,omitempty" help:"the Transit key that wraps them, or did; none for a directory"`
 	Own        bool       `json:"own" help:"whether that wraps keys of no other keyset, so that shredding deletes it"`
 	Steps      []stepInfo `json:"steps" help:"what was changed, or with --plan would be; empty if it was so already"`
-	Remains    []remains  `json:"remains" help:"what is left of it elsewhere; empty unless --carry-out has looked whether it is shredded"`
+	Remains    []remains  `json:"remains" help:"what is left of it elsewhere"`
 }
 
 type remains struct {
@@ -35,7 +36,7 @@ type remains struct {
 
 func (c *shredCmd) receipt(s *keyconfig.Opened, r rotate.ShredResult) receipt {
 	k := r.After
-	out := receipt{Keyset: k.Name, Own: k.OwnKEK || r.KEKRemoved, Keys: []keys.ID{}, Steps: describeChange(r.Result, 0, c.Plan).Steps, Remains: []remains{}}
+	out := receipt{Keyset: k.Name, Own: k.OwnKEK, Keys: []keys.ID{}, Steps: describeChange(r.Result, 0, c.Plan).Steps, Remains: []remains{}}
 	for _, key := range k.Keys {
 		out.Keys = append(out.Keys, key.ID)
 	}
@@ -45,17 +46,20 @@ func (c *shredCmd) receipt(s *keyconfig.Opened, r rotate.ShredResult) receipt {
 	var v *vaultstore.Store
 	if store, ok := s.Store.(*vaultstore.Store); ok {
 		v = store
-		out.TransitKey = cmp.Or(v.OwnKEK(k.Name), v.SharedKEK())
+		if out.TransitKey = v.SharedKEK(); k.OwnKEK {
+			out.TransitKey = cmp.Or(v.OwnKEK(k.Name), out.TransitKey)
+		}
 	}
 	if k.Shredded.IsZero() {
 		return out
 	}
 	out.Shredded = &k.Shredded
-	if !c.CarryOut { // nobody has looked whether it is true
+	if !c.CarryOut { // the document says so, and nobody has looked
 		return out
 	}
-	if out.Own && (r.KEKRemoved || c.Plan) {
-		out.Steps = append(out.Steps, stepInfo{Does: "Transit key " + out.TransitKey + " is deleted with all its versions, and every copy of the keys is worthless without it"})
+	out.Removed = !c.Plan
+	if own := r.KEK; own != "" && r.KEKRemoved || c.Plan && k.OwnKEK {
+		out.Steps = append(out.Steps, stepInfo{Does: "Transit key " + cmp.Or(own, out.TransitKey) + " is deleted with all its versions, and every copy of the keys is worthless without it"})
 	}
 	out.Remains = out.left(v)
 	return out
@@ -132,8 +136,9 @@ func (r receipt) table(w io.Writer, planned bool, now time.Time) {
 	case r.Shredded == nil:
 		fmt.Fprintf(w, "Keyset %s was not to be shredded.\n", r.Keyset)
 		return
-	case len(r.Remains) == 0:
-		fmt.Fprintf(w, "The document of keyset %[1]s says that it was shredded, at %[2]s, which proves nothing: \"signet shred %[1]s --carry-out\" looks whether all of it is gone, and gives the receipt.\n", r.Keyset, r.Shredded.UTC().Format(time.RFC3339))
+	}
+	if !r.Removed {
+		fmt.Fprintf(w, "Keyset %[1]s was shredded on %[2]s, its document says. Nobody has looked whether all of it is gone: \"signet shred %[1]s --carry-out\" does, and removes what is left.\n", r.Keyset, r.Shredded.UTC().Format(time.DateOnly))
 		return
 	}
 	var list []string
