@@ -157,12 +157,11 @@ func (c *shredCmd) count(u *openUse, r *census.Result) {
 		*list = (*list)[:min(len(*list), maxListed)]
 	}
 	switch {
-	case u.Listed != nil: // what it cannot see is found by its id
 	case r.Overflow > 0:
 		u.Unproven = "it met more keys than it had room for: take it with more"
 	case r.Later > 0:
 		u.Unproven = fmt.Sprintf("it met %d payloads of a later format: upgrade signet", r.Later)
-	case r.References > 0:
+	case r.References > 0 && (u.Listed == nil || c.WorkflowsBegin == ""): // a guess at ids that listed nothing shows nothing
 		u.Unproven = fmt.Sprintf("it met %d references to payloads in external storage, whose keys it cannot see: name what the ids of the tenant's workflows begin with, with --workflows-beginning-with", r.References)
 	}
 }
