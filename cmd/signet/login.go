@@ -85,7 +85,7 @@ type loginCmd struct {
 // loggedIn is the JSON output of `login`.
 type loggedIn struct {
 	CodecServer   string     `json:"codecServer" help:"the only server that gets the token"`
-	Authorization string     `json:"authorization" help:"value of --codec-auth: a secret"`
+	Authorization string     `json:"authorization" help:"value of TEMPORAL_CODEC_AUTH: a secret"`
 	Expires       *time.Time `json:"expires,omitempty" help:"when its token ends, if that is known"`
 	Renewable     bool       `json:"renewable" help:"whether signet renews it"`
 	Issuer        string     `json:"issuer" help:"who says who you are"`
@@ -96,9 +96,10 @@ type loggedIn struct {
 
 // Help is the long help of the command.
 func (loginCmd) Help() string {
-	return `What is printed is the whole value of --codec-auth, and a secret:
+	return `What is printed is the whole value that the temporal CLI takes, and a secret. In a variable it stays out of the list of
+processes, which everybody on this machine may read:
 
-    temporal workflow show -w order-1 --codec-auth "$(signet login)"
+    TEMPORAL_CODEC_AUTH="$(signet login)" temporal workflow show -w order-1
 
 signet history finds the login by itself. It belongs to one codec server, found by --codec-endpoint, TEMPORAL_CODEC_ENDPOINT
 or the profile of the temporal CLI, and is sent to no other. A login that is still good, or can be renewed, is printed

@@ -27,7 +27,7 @@ type cli struct {
 	Vault     vaultCmd     `cmd:"" help:"Prepare Vault for keysets."`
 	Shred     shredCmd     `cmd:"" help:"Erase a tenant: shred the tenant's keyset, in two steps with a waiting period between them."`
 
-	Login       loginCmd       `cmd:"" help:"Log in for a codec server, and print what the temporal CLI takes as --codec-auth."`
+	Login       loginCmd       `cmd:"" help:"Log in for a codec server, and print what the temporal CLI takes as TEMPORAL_CODEC_AUTH."`
 	Logout      logoutCmd      `cmd:"" help:"Forget the login for a codec server."`
 	History     historyCmd     `cmd:"" help:"Read the history of a workflow, decoded by a codec server."`
 	Payload     payloadCmd     `cmd:"" help:"Look at sealed payloads."`

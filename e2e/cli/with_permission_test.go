@@ -25,6 +25,8 @@ func TestWithPermissionTheCommandLineReadsAndWrites(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { w.temporal(t, alice, c.args...).prints(t, c.want...) })
 	}
+	// A variable keeps the token out of the list of processes.
+	w.with(t, []string{"TEMPORAL_CODEC_AUTH=" + alice}, "workflow", "result", "-w", workflowID, "--codec-endpoint", w.server.URL).prints(t, resultSecret+" of "+inputSecret)
 	// Without the codec the same command prints none of it: it is the server that opens.
 	out := w.bare(t, "workflow", "show", "-w", workflowID, "-o", "json")
 	out.prints(t, workflowID)

@@ -124,11 +124,18 @@ func (w *world) temporal(t *testing.T, authorization string, args ...string) out
 // bare runs the command line as it is.
 func (w *world) bare(t *testing.T, args ...string) outcome {
 	t.Helper()
+	return w.with(t, nil, args...)
+}
+
+// with runs the command line with more variables.
+func (w *world) with(t *testing.T, env []string, args ...string) outcome {
+	t.Helper()
 	args = append(args, "--address", w.Temporal.Address, "--namespace", namespace)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, w.program, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "SSL_CERT_FILE=" + w.server.Cert.CAFile}
+	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	began := time.Now()
