@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -272,5 +274,27 @@ func TestAWorkflowThatIsNotThere(t *testing.T) {
 	var c *coded
 	if !errors.As(err, &c) || c.code != exitNotFound || !strings.Contains(err.Error(), "no such workflow or run in namespace payments") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestTheHeaderOfAProfileIsForTheProfilesServer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "temporal.toml")
+	if err := os.WriteFile(file, []byte("[profile.default.codec]\nendpoint = \"https://codec.example.com/{namespace}\"\nauth = \"sesame\"\n[profile.bare.codec]\nauth = \"sesame\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ profile, typed, want string }{
+		{"", "", "sesame"},
+		{"", "https://codec.example.com", "sesame"},
+		{"", "https://CODEC.example.com:443/other", "sesame"},
+		{"", "https://codec.example.com:8443", ""},
+		{"", "https://codec.example.org", ""},
+		{"", "http://codec.example.com", ""},
+		{"", "http://127.0.0.1:8234", ""},
+		{"bare", "https://codec.example.org", "sesame"}, // it is for whatever is named
+	} {
+		_, auth, err := codecPlace{CodecEndpoint: c.typed}.find(temporalProfile{TemporalConfig: file, Profile: c.profile})
+		if err != nil || auth != c.want {
+			t.Errorf("%q %q: %q, %v, want %q", c.profile, c.typed, auth, err, c.want)
+		}
 	}
 }

@@ -25,18 +25,23 @@ type codecPlace struct {
 	LoginDir      string `group:"codec" env:"SIGNET_LOGIN_DIR" placeholder:"FOLDER" help:"Where logins are kept, if not in signet/logins of this user's configuration folder."`
 }
 
-// find is the endpoint, and the Authorization header of the profile.
+// find is the endpoint, and the Authorization header that stands beside it in the profile: for another server than the
+// profile's it is none. TEMPORAL_CODEC_AUTH is not the profile's, and is --codec-auth.
 func (f codecPlace) find(t temporalProfile) (endpoint, auth string, err error) {
-	p, err := t.load()
+	p, err := t.inFile()
 	if err != nil {
 		return "", "", err
 	}
-	endpoint = f.CodecEndpoint
+	var its string
 	if p.Codec != nil {
-		endpoint, auth = cmp.Or(endpoint, p.Codec.Endpoint), p.Codec.Auth
+		its, auth = p.Codec.Endpoint, p.Codec.Auth
 	}
-	if endpoint == "" {
+	if endpoint = cmp.Or(f.CodecEndpoint, its); endpoint == "" {
 		return "", "", codedf(exitUsage, "no codec server was named: give --codec-endpoint, or set TEMPORAL_CODEC_ENDPOINT")
+	}
+	named, _ := codeclogin.ServerOf(endpoint) // what is no address is refused by whoever uses it
+	if of, err := codeclogin.ServerOf(its); its != "" && (err != nil || of != named) {
+		auth = ""
 	}
 	return endpoint, auth, nil
 }

@@ -45,7 +45,17 @@ type temporalProfile struct {
 }
 
 func (f temporalProfile) load() (envconfig.ClientConfigProfile, error) {
-	p, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{ConfigFilePath: f.TemporalConfig, ConfigFileProfile: f.Profile})
+	return f.loadWith(envconfig.LoadClientConfigProfileOptions{})
+}
+
+// inFile is the profile without what variables say.
+func (f temporalProfile) inFile() (envconfig.ClientConfigProfile, error) {
+	return f.loadWith(envconfig.LoadClientConfigProfileOptions{DisableEnv: true})
+}
+
+func (f temporalProfile) loadWith(o envconfig.LoadClientConfigProfileOptions) (envconfig.ClientConfigProfile, error) {
+	o.ConfigFilePath, o.ConfigFileProfile = f.TemporalConfig, f.Profile
+	p, err := envconfig.LoadClientConfigProfile(o)
 	if err != nil {
 		return p, codedf(exitUsage, "configuration of Temporal: %s", err)
 	}
