@@ -114,8 +114,14 @@ func parse(line []byte) (entry, error) {
 	return entry{Head{says.Seq, says.Hash}, says.Prev, says.Cut, says.Hash != hashOf(line[:at])}, nil
 }
 
+// Intact reports whether the hash in a record's line is that of the line.
+func Intact(line []byte) bool {
+	e, err := parse(line)
+	return err == nil && !e.changed
+}
+
 // Parse says which record a line is, and the hash of the record before it. ok is false for a line that is none: one that
-// was cut short, or is empty. Whether the hash is that of the line is for a [Verifier] to say.
+// was cut short, or is empty. Whether the hash is that of the line is for [Intact] or a [Verifier] to say.
 func Parse(line []byte) (head Head, prev string, ok bool) {
 	e, err := parse(line)
 	return e.Head, e.prev, err == nil

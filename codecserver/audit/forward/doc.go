@@ -10,6 +10,6 @@
 //
 // Where it is stands in a file, by the number and the hash of a record and not by a place in a file. So rotation, by the
 // server or by others, changes nothing. A log that does not hold that record any more, because it was replaced or cut, is
-// noticed and sent from the oldest record on; records that were removed before they were sent are noticed as well. Both
-// are errors in the log, and counted.
+// noticed and sent from the oldest record on; records that were removed or changed before they were sent are noticed as
+// well. All are errors in the log, and counted.
 package forward

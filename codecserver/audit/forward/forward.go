@@ -203,6 +203,9 @@ func (c *connection) forward() (bool, error) {
 		if c.last.Seq > 0 && (head.Seq != c.last.Seq+1 || prev != c.last.Hash) {
 			c.say(broken, c.last) // and sent all the same
 		}
+		if !audit.Intact(line) {
+			c.say(changed, head)
+		}
 		out = frame(out, c.o.Host, line)
 		c.last = head
 		c.open = append(c.open, sent{head, c.sent + int64(len(out)), now})

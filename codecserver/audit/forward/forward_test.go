@@ -178,6 +178,42 @@ func TestRecordsThatWereRemovedBeforeTheyWereForwarded(t *testing.T) {
 	}
 }
 
+// TestARecordThatWasChangedBeforeItWasForwarded: with its hash left as it was, the chain looks whole from record to record.
+func TestARecordThatWasChangedBeforeItWasForwarded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ from, to, want string }{
+		"changed":               {`"subject":"uu`, `"subject":"ux`, `level=ERROR msg="a record of the audit log was changed before it was forwarded: verify the log"`},
+		"made to be no record":  {`"subject":"uu`, `"subject:"uuu`, `level=ERROR msg="the chain of the audit log is broken between two records`},
+		"given another's place": {`{"seq":25,`, `{"seq":26,`, `level=ERROR msg="the chain of the audit log is broken between two records`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, audit.FileOptions{})
+			s.write(20)
+			s.start()
+			s.all(20)
+			s.stop()
+			s.write(20)
+			text, err := os.ReadFile(s.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.SplitAfter(string(text), "\n")
+			if lines[24] = strings.Replace(lines[24], c.from, c.to, 1); strings.Join(lines, "") == string(text) {
+				t.Fatalf("the record holds no %s: %s", c.from, lines[24])
+			}
+			if err := os.WriteFile(s.path, []byte(strings.Join(lines, "")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s.start()
+			s.until("delivered", func() bool { return s.Status(s.log.Head()).Delivered == s.log.Head() })
+			if !strings.Contains(s.says.text(), c.want) || s.Status(s.log.Head()).Troubles == 0 {
+				t.Errorf("it says:\n%s", s.says.text())
+			}
+		})
+	}
+}
+
 func TestACursorThatCannotBeReadStopsTheStart(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "nonsense", "{}", `{"seq":3}`, `{"hash":"x"}`} {

@@ -58,6 +58,7 @@ const (
 	replaced trouble = "the audit log does not hold the record that was forwarded last: it was replaced or cut; forwarding all of it, from its oldest record on"
 	removed  trouble = "records of the audit log were removed before they were forwarded"
 	broken   trouble = "the chain of the audit log is broken between two records, which are forwarded: verify the log"
+	changed  trouble = "a record of the audit log was changed before it was forwarded: verify the log"
 	shrunken trouble = "the audit log was cut while it was forwarded"
 )
 
