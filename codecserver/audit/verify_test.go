@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +78,25 @@ func TestTheVerifierSaysWhichLineIsWrong(t *testing.T) {
 			"f:3: the line is cut short or changed: it is no record\nf:4: record 3 is missing before record 4"},
 		{"the last one cut short", func(l []string) string { return text(l[0], l[1], l[2], l[3]) + l[4][:90] },
 			"f:5: the last line is cut short, or just being written"},
+		{"with the ends of another system", func(l []string) string { return strings.ReplaceAll(text(l...), "\n", "\r\n") }, "f:1: this is not a record"},
+		{"with a byte order mark", func(l []string) string { return "\ufeff" + text(l...) }, "f:1: the line is cut short or changed"},
+		{"a space behind a line", func(l []string) string { return text(l[0], l[1]+" ", l[2], l[3], l[4]) }, "f:2: this is not a record"},
+		{"two records in a line", func(l []string) string { return text(l[0], l[1]+l[2], l[3], l[4]) }, "f:2: the line is cut short or changed"},
+		{"a second number", func(l []string) string {
+			return text(l[0], strings.Replace(l[1], `{"seq":2,`, `{"seq":9,"seq":2,`, 1), l[2], l[3], l[4])
+		}, "f:2: record 2 was changed"},
+		{"a second hash", func(l []string) string {
+			return text(l[0], strings.Replace(l[1], `,"hash":"`, `,"hash":"x","subject":"bob","hash":"`, 1), l[2], l[3], l[4])
+		}, "f:2: record 2 was changed"},
+		{"a hash in capitals", func(l []string) string {
+			at := strings.LastIndex(l[1], `"hash":"`) + len(`"hash":"`)
+			return text(l[0], l[1][:at]+strings.ToUpper(l[1][at:]), l[2], l[3], l[4])
+		}, "f:2: record 2 was changed"},
+		{"bytes that are no text", func(l []string) string { return text(l[0], strings.Replace(l[1], "ann", "an\xff", 1), l[2], l[3], l[4]) }, "f:2: record 2 was changed"},
+		{"a hole of zeros", func(l []string) string { return text(l[0], strings.Repeat("\x00", 4096), l[1], l[2], l[3], l[4]) }, "f:2: the line is cut short or changed"},
+		{"a number beyond all", func(l []string) string {
+			return text(l[0], strings.Replace(l[1], `{"seq":2,`, `{"seq":18446744073709551616,`, 1), l[2], l[3], l[4])
+		}, "f:2: this is not a record"},
 		{"begun anew", func(l []string) string { return text(l...) + text(l[0]) }, "f:6: another chain begins here, behind record 5"},
 	} {
 		t.Run(c.says, func(t *testing.T) {
@@ -88,6 +108,15 @@ func TestTheVerifierSaysWhichLineIsWrong(t *testing.T) {
 				t.Errorf("%d records, %d to %d", v.Records, v.First.Seq, v.Head.Seq)
 			}
 		})
+	}
+}
+
+func TestALineOfAnySizeIsNotKeptInMemory(t *testing.T) {
+	lines := chain(t, 2)
+	v := &audit.Verifier{}
+	endless := io.MultiReader(strings.NewReader(lines[0]+"\n"), strings.NewReader(strings.Repeat("x", 3<<20)))
+	if err := v.Read("f", endless); err == nil || !strings.Contains(err.Error(), "f:2: the line is longer than 1 MiB") {
+		t.Errorf("%v", err)
 	}
 }
 
