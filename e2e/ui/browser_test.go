@@ -104,6 +104,15 @@ func (b *browser) open(url string) {
 	b.do(chromedp.Navigate(url))
 }
 
+// visit opens another page of the UI when this one has its answers, and forgets them: what a page has asked for when it is
+// left is never answered.
+func (b *browser) visit(w *world, url string) {
+	b.t.Helper()
+	b.awaitQuiet(b.t, "POST", w.server.URL, 0)
+	b.forget()
+	b.open(url)
+}
+
 // click clicks on the first element that sel finds: a CSS selector, an XPath or a text.
 func (b *browser) click(sel string) {
 	b.t.Helper()

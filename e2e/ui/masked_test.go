@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/png"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -99,6 +101,12 @@ func labelledWorld(t *testing.T) (*world, string) {
 	if err := run.Get(t.Context(), &result); err != nil || result != admitted("ward-result") {
 		t.Fatalf("the workflow ended with %+v, %v", result, err)
 	}
+	if _, err := c.ScheduleClient().Create(t.Context(), client.ScheduleOptions{
+		ID: "admissions", Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: 1000 * time.Hour}}},
+		Action: &client.ScheduleWorkflowAction{ID: "admission-17", Workflow: "admission", TaskQueue: "admissions", Args: []any{admitted("ward-schedule")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return w, run.GetRunID()
 }
 
@@ -177,7 +185,8 @@ func (b *browser) lookAtAdmission(t *testing.T, w *world, pages, who string) {
 	}
 }
 
-// sendBack fills the form from the workflow that is masked, as "start workflow like this one" does, and sends it.
+// sendBack fills the form from the workflow that is masked, as "start workflow like this one" does, and sends it; and that of
+// a schedule.
 func (b *browser) sendBack(t *testing.T, w *world, ui, runID string) {
 	t.Helper()
 	b.awaitQuiet(t, "POST", w.server.URL, 0)
@@ -185,7 +194,7 @@ func (b *browser) sendBack(t *testing.T, w *world, ui, runID string) {
 	like := url.Values{"workflowId": {"admission-17"}, "runId": {runID}, "taskQueue": {"admissions"}, "workflowType": {"admission"}}
 	b.open(ui + "/namespaces/payments/workflows/start-workflow?" + like.Encode())
 	b.awaitText("Task Queue is Active", maskedSSN)
-	b.click(`//form//button[contains(., "Start Workflow")] | //button[@data-testid="start-workflow-button"]`)
+	b.click(startButton)
 	b.awaitText("Could not encode input for starting workflow")
 	b.screenshot("sent-back")
 	encodes := slices.DeleteFunc(b.with("POST", w.server.URL), func(x exchange) bool { return !strings.Contains(x.url, "/encode") })
@@ -196,6 +205,10 @@ func (b *browser) sendBack(t *testing.T, w *world, ui, runID string) {
 	if err != nil || last.GetWorkflowExecutionInfo().GetExecution().GetRunId() != runID {
 		t.Errorf("the last run is %v, %v: the mask was started", last.GetWorkflowExecutionInfo().GetExecution(), err)
 	}
+	w.saveRefused(t, b, ui+"/namespaces/payments/schedules/admissions", maskedSSN, func() *workflowpb.NewWorkflowExecutionInfo {
+		return w.scheduled(t, "payments", "admissions")
+	})
+	b.awaitEncodes(t, w, http.StatusBadRequest)
 }
 
 // checkLabels: who saw what is on record, and nothing of the values.
