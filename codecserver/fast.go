@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"github.com/segmentio/asm/base64"
 
-	commonpb "go.temporal.io/api/common/v1"
-
 	"github.com/signet-temporal/signet/internal/wire"
 )
 
@@ -16,43 +14,42 @@ import (
 func (m *scratch) fastParse(maxPayloads int) (items []*item, ok bool) {
 	s := scanner{rest: m.body, out: m.valuesOf()[:0]}
 	defer func() { m.values = s.out }()
-	var slots []slot
 	if !s.next('{') || s.key() != "payloads" || !s.next('[') {
 		return nil, false
 	}
 	for !s.next(']') {
-		if len(items) == maxPayloads || len(items) > 0 && !s.next(',') {
+		if m.used == maxPayloads || m.used > 0 && !s.next(',') {
 			return nil, false
 		}
-		if len(slots) == 0 {
-			slots = make([]slot, min(1+len(items), 64)) // one, two, four, …: few of them, and none for nothing
-		}
-		it := &slots[0].item
-		it.payload, slots = &slots[0].payload, slots[1:]
+		slot := m.slot()
 		s.space()
 		begin := s.rest
-		if !s.payload(it.payload) {
+		if !s.payload(slot) {
 			return nil, false
 		}
-		it.raw = begin[: len(begin)-len(s.rest) : len(begin)-len(s.rest)]
-		items = append(items, it)
+		slot.raw = begin[: len(begin)-len(s.rest) : len(begin)-len(s.rest)]
 	}
 	if !s.next('}') {
 		return nil, false
 	}
 	s.space()
-	return items, len(s.rest) == 0
-}
-
-// slot is an item and what it points to, of which there are many in one piece of memory.
-type slot struct {
-	item    item
-	payload commonpb.Payload
+	return m.items[:m.used], len(s.rest) == 0
 }
 
 type scanner struct {
 	rest []byte
 	out  []byte // the values of base64, one behind the other; there is room for all that rest can hold
+
+	// The last metadata, as text and as what it says: most payloads of a request were sealed for one workflow by one key,
+	// and their metadata is the same.
+	last  []byte
+	says  [3]entry
+	count int // of says that count; 0: there is none, or it says more
+}
+
+type entry struct {
+	name  string
+	value []byte
 }
 
 func (s *scanner) space() {
@@ -123,17 +120,21 @@ func (s *scanner) base64() ([]byte, bool) {
 	return s.out[begin : begin+n : begin+n], err == nil
 }
 
-func (s *scanner) payload(p *commonpb.Payload) bool {
+func (s *scanner) payload(into *slot) bool {
 	if !s.next('{') {
 		return false
 	}
+	p := into.payload
 	for first := true; !s.next('}'); first = false {
 		if !first && !s.next(',') {
 			return false
 		}
 		switch s.key() {
 		case "metadata":
-			if p.Metadata != nil || !s.metadata(p) {
+			if p.Metadata != nil {
+				return false
+			}
+			if p.Metadata = into.metadata; !s.metadata(p.Metadata) {
 				return false
 			}
 		case "data":
@@ -151,24 +152,40 @@ func (s *scanner) payload(p *commonpb.Payload) bool {
 	return true
 }
 
-func (s *scanner) metadata(p *commonpb.Payload) bool {
+// metadata puts the metadata that is next into m, which is empty.
+func (s *scanner) metadata(m map[string][]byte) bool {
+	s.space()
+	if s.count > 0 && bytes.HasPrefix(s.rest, s.last) {
+		for _, e := range s.says[:s.count] {
+			m[e.name] = e.value
+		}
+		s.rest = s.rest[len(s.last):]
+		return true
+	}
+	begin := s.rest
+	s.count = 0
 	if !s.next('{') {
 		return false
 	}
-	p.Metadata = make(map[string][]byte, 4)
 	for !s.next('}') {
-		if len(p.Metadata) > 0 && !s.next(',') {
+		if len(m) > 0 && !s.next(',') {
 			return false
 		}
 		key := s.key()
-		if _, twice := p.Metadata[key]; key == "" || twice {
+		if _, twice := m[key]; key == "" || twice {
 			return false
 		}
 		value, ok := s.base64()
 		if !ok {
 			return false
 		}
-		p.Metadata[key] = value
+		m[key] = value
+		if len(m) <= len(s.says) {
+			s.says[len(m)-1] = entry{key, value}
+		}
+	}
+	if len(m) <= len(s.says) {
+		s.last, s.count = begin[:len(begin)-len(s.rest)], len(m)
 	}
 	return true
 }
