@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -264,7 +265,11 @@ func TestFetchesAreBounded(t *testing.T) {
 	// What opens to more than MaxOpened is not answered.
 	w, _ = withBucket(t, func(c *codecserver.Config) { c.Limits.MaxOpened = 10 })
 	w.nothingLeaks(w.send(fromUI("ann", "download", body(t, reference(t, "order")))).want(422))
-	if _, err := codecserver.New(codecserver.Config{Authenticator: tokens{}, Policy: w.config.Policy, Audit: w.config.Audit, Limits: codecserver.Limits{MaxReferences: -1}}); err == nil {
-		t.Error("a limit may be negative")
+	for _, bad := range []codecserver.Limits{{MaxReferences: -1}, {PayloadsPerSecond: math.NaN()}, {DownloadPerSecond: math.NaN()}} {
+		config := w.config
+		config.Limits = bad
+		if _, err := codecserver.New(config); err == nil {
+			t.Errorf("a limit may be %+v", bad)
+		}
 	}
 }

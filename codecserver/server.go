@@ -104,9 +104,9 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() error {
-	if l.MaxBody < 0 || l.MaxPayloads < 0 || l.MaxOpened < 0 || l.MaxConcurrent < 0 || l.PayloadBurst < 0 || l.PayloadsPerSecond < 0 ||
-		l.MaxReferences < 0 || l.MaxDownload < 0 || l.MaxDownloads < 0 || l.DownloadBurst < 0 || l.DownloadPerSecond < 0 {
-		return errors.New("codecserver: Config.Limits: a limit is negative")
+	if l.MaxBody < 0 || l.MaxPayloads < 0 || l.MaxOpened < 0 || l.MaxConcurrent < 0 || l.PayloadBurst < 0 || !(l.PayloadsPerSecond >= 0) ||
+		l.MaxReferences < 0 || l.MaxDownload < 0 || l.MaxDownloads < 0 || l.DownloadBurst < 0 || !(l.DownloadPerSecond >= 0) {
+		return errors.New("codecserver: Config.Limits: a limit is negative, or no number")
 	}
 	l.MaxBody = cmp.Or(l.MaxBody, 16<<20)
 	l.MaxPayloads = cmp.Or(l.MaxPayloads, 1000)

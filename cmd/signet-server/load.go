@@ -247,7 +247,7 @@ func (c *loaded) checkRest() error {
 		return errors.New("limits.maxConcurrent: it must be positive")
 	case c.Limits.PayloadBurst < 0:
 		return errors.New("limits.payloadBurst: it must be positive")
-	case c.Limits.PayloadsPerSecond < 0:
+	case !(c.Limits.PayloadsPerSecond >= 0): // also .nan, which would be no limit
 		return errors.New("limits.payloadsPerSecond: it must be positive")
 	}
 	if i, err := codecserver.CheckOrigins(c.CORS.Origins); err != nil {
@@ -269,7 +269,7 @@ func (c tracesConfig) check() error {
 		return fmt.Errorf("traces.endpoint: %q is not a plain URL such as https://collector.example.com:4318", c.Endpoint)
 	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
 		return fmt.Errorf("traces.endpoint: %q must begin with https:// (http:// is for loopback addresses alone)", c.Endpoint)
-	case c.fraction() <= 0 || c.fraction() > 1:
+	case !(c.fraction() > 0 && c.fraction() <= 1):
 		return errors.New("traces.sample: it must be more than 0 and at most 1")
 	}
 	return nil

@@ -79,6 +79,8 @@ func (c *loaded) checkLogin() error {
 		return errors.New("cors.allowCredentials: login needs it, so that the Web UI may send the cookie")
 	case slices.Contains(c.payloadKeysets(), in.Keyset):
 		return fmt.Errorf("login.keyset: %q seals payloads: create another one for cookies", in.Keyset)
+	case slices.ContainsFunc(c.tenants(), func(under string) bool { return strings.HasPrefix(in.Keyset, under) }):
+		return fmt.Errorf("login.keyset: %q is a tenant's by its name, and workers that have it could log in as anybody: create another one for cookies", in.Keyset)
 	}
 	if err := keys.CheckName(in.Keyset); err != nil {
 		return fmt.Errorf("login.keyset: %w", err)

@@ -59,7 +59,7 @@ func (l DownloadLimits) check() error {
 		return errors.New("limits.maxDownloads: it must be positive")
 	case l.DownloadBurstBytes < 0:
 		return errors.New("limits.downloadBurstBytes: it must be positive")
-	case l.DownloadBytesPerSecond < 0:
+	case !(l.DownloadBytesPerSecond >= 0): // also .nan, which would be no limit
 		return errors.New("limits.downloadBytesPerSecond: it must be positive")
 	}
 	return nil

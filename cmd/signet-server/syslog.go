@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/signet-temporal/signet/codecserver/audit"
@@ -25,7 +27,8 @@ type syslogConfig struct {
 	Key     string `yaml:"key"`     // its private key
 	// Hostname in the messages. Default: as this machine calls itself.
 	Hostname string `yaml:"hostname"`
-	// Cursor is the file that says which record was sent last. Default: audit.file with -syslog behind it.
+	// Cursor is the file that says which record was sent last, and none that begins with audit.file and a dot. Default:
+	// audit.file with -syslog behind it.
 	Cursor string `yaml:"cursor"`
 	// InsecureAllowPlaintextTCP sends the records unencrypted to a server that is not on this machine.
 	InsecureAllowPlaintextTCP bool `yaml:"insecureAllowPlaintextTCP"`
@@ -45,6 +48,8 @@ func (c auditConfig) checkSyslog() error {
 		return fmt.Errorf("audit.syslog.address: %q is not a host and port, such as logs.example.com:6514", s.Address)
 	case c.File == "":
 		return errors.New("audit.syslog: it sends on what stands in audit.file, which is required beside it")
+	case s.Cursor != "" && filepath.Dir(s.Cursor) == filepath.Dir(c.File) && (filepath.Base(s.Cursor) == filepath.Base(c.File) || strings.HasPrefix(filepath.Base(s.Cursor), filepath.Base(c.File)+".")):
+		return fmt.Errorf("audit.syslog.cursor: %s would be taken for a file of the audit log, which are called %s and %[2]s.<number>: give it another name", s.Cursor, c.File)
 	case plain && s.PlaintextTCP == s.InsecureAllowPlaintextTCP:
 		return errors.New("audit.syslog: plaintextTCP and insecureAllowPlaintextTCP exclude each other")
 	case s.PlaintextTCP && !loopback.Is(host):
