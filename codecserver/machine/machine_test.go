@@ -255,6 +255,46 @@ func TestAConnectionDoesNotOutliveItsCertificate(t *testing.T) {
 	wantRefusal(t, err, "bad-certificate")
 }
 
+// TestWhatIsRememberedEndsWithTheAuthorityToo: as its certificate in between does, which lives shorter than the leaf's.
+func TestWhatIsRememberedEndsWithTheAuthorityToo(t *testing.T) {
+	root := newAuthority(t)
+	between := &authority{t: t, key: newKey(t)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "between"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Minute)}
+	der, err := x509.CreateCertificate(rand.Reader, template, root.cert, between.key.Public(), root.key)
+	if err == nil {
+		between.cert, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := NewCertificates(root.pem(), CommonName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := showing(between.certify(program()), between.cert)
+	if _, err := certs.Authenticate(r); err != nil {
+		t.Fatal(err)
+	}
+	certs.now = func() time.Time { return time.Now().Add(2 * time.Minute) } // the leaf is good for an hour
+	_, err = certs.Authenticate(r)
+	wantRefusal(t, err, "bad-certificate")
+}
+
+func TestAWildcardIsNobodysName(t *testing.T) {
+	a := newAuthority(t)
+	certs, err := NewCertificates(a.pem(), DNS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"*.example.com", "*"} {
+		wild := program()
+		wild.DNSNames = []string{name}
+		_, err = certs.Authenticate(showing(a.certify(wild)))
+		wantRefusal(t, err, "bad-certificate")
+	}
+}
+
 func TestAuthoritiesAreReadStrictly(t *testing.T) {
 	a := newAuthority(t)
 	leaf := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certify(program()).Raw})
