@@ -43,7 +43,7 @@ const (
 func TestAttacks(t *testing.T) {
 	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil)
 	stillServes(t, a, "before")
-	for _, group := range [][]attack{tokenAttacks(), cloudAttacks(), programAttacks(), browserAttacks(), namespaceAttacks(), headerAttacks(), pathAttacks(), bodyAttacks(), floods()} {
+	for _, group := range [][]attack{tokenAttacks(), cloudAttacks(), programAttacks(), browserAttacks(), sessionAttacks(), namespaceAttacks(), headerAttacks(), pathAttacks(), bodyAttacks(), floods()} {
 		for _, x := range group {
 			t.Run(x.name, func(t *testing.T) { x.try(t, a) })
 		}

@@ -115,14 +115,15 @@ func newArena(t *testing.T, auditTo string, records io.Writer) *arena {
 listen: 127.0.0.1:0
 tls: {cert: "$DIR/server.pem", key: "$DIR/server.key"}
 issuers:
-  - {issuer: "$ISSUER", audiences: [codec], idTokenAudiences: [temporal-ui]}
+  - {issuer: "$ISSUER", audiences: [codec], idTokenAudiences: [temporal-ui, codec-login]}
   - {temporalCloud: {accounts: [a2b3c], users: {apiKeyFile: "$DIR/api.key"}}}
 machines:
   certificates: {ca: "$DIR/programs.pem", identity: dns}
   tokens: [{name: job, sha256: $HASH, expires: "2036-01-01T00:00:00Z"}]
 namespaces: [{name: payments}, {name: orders}]
 keys: {file: {dir: "$DIR/keys"}}
-cors: {origins: ["https://temporal.example.com"]}
+cors: {origins: ["https://temporal.example.com"], allowCredentials: true}
+login: {url: "https://codec.example.com", issuer: "$ISSUER", clientID: codec-login, keyset: login/codec, ended: "$DIR/ended"}
 audit: {$AUDIT}
 policy:
   deny:
@@ -162,9 +163,11 @@ func (a *arena) serve(file string, c *loaded, records io.Writer) {
 	for i := range config.Namespaces {
 		config.Namespaces[i].Codec = counting{config.Namespaces[i].Codec, &a.handled}
 	}
-	if b.handler, err = codecserver.New(config); err != nil {
+	whole := b.handler.(site)
+	if whole.codec, err = codecserver.New(config); err != nil {
 		a.t.Fatal(err)
 	}
+	b.handler = whole
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		a.t.Fatal(err)
@@ -195,6 +198,9 @@ func (a *arena) makeKeys(namespaces ...string) {
 	a.t.Helper()
 	store, err := filestore.OpenOrCreate(filepath.Join(a.dir, "keys"))
 	if err != nil {
+		a.t.Fatal(err)
+	}
+	if _, err := rotate.Create(a.t.Context(), store, store, "login/codec", rotate.Options{PropagationDelay: time.Minute}); err != nil {
 		a.t.Fatal(err)
 	}
 	for _, name := range namespaces {
@@ -249,7 +255,8 @@ type provider struct {
 	*httptest.Server
 	t       *testing.T
 	rsa     *rsa.PrivateKey
-	fetches atomic.Int32 // of its keys
+	fetches atomic.Int32           // of its keys
+	logsIn  atomic.Pointer[string] // the ID token of whom a code is for
 }
 
 func newProvider(t *testing.T) *provider {
@@ -270,7 +277,11 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.rsa.Public(), KeyID: "1", Use: "sig", Algorithm: "RS256"}}})
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]string{"issuer": p.URL, "jwks_uri": p.URL + "/keys"})
+	if r.URL.Path == "/token" {
+		p.tokens(w)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]string{"issuer": p.URL, "jwks_uri": p.URL + "/keys", "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token"})
 }
 
 type fields map[string]any
