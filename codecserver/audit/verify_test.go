@@ -45,7 +45,12 @@ func text(lines ...string) string { return strings.Join(lines, "\n") + "\n" }
 // forged is a record that somebody changed who knows the format: its hash is right, by the recipe of the specification.
 func forged(t *testing.T, line string) string {
 	t.Helper()
-	content, _, ok := strings.Cut(strings.Replace(line, "ann", "bob", 1), `,"hash":"`)
+	return forgedWith(t, line, "ann", "bob")
+}
+
+func forgedWith(t *testing.T, line, old, with string) string {
+	t.Helper()
+	content, _, ok := strings.Cut(strings.Replace(line, old, with, 1), `,"hash":"`)
 	if !ok {
 		t.Fatal("no hash")
 	}
@@ -69,6 +74,12 @@ func TestTheVerifierSaysWhichLineIsWrong(t *testing.T) {
 			"f:5: record 5 was changed"},
 		{"changed, with its hash", func(l []string) string { return text(l[0], l[1], forged(t, l[2]), l[3], l[4]) },
 			"f:4: record 4 was not written behind the record 3 of f:3: one of the two was changed"},
+		{"a beginning that is none", func(l []string) string {
+			return text(forgedWith(t, l[0], strings.Repeat("0", 64), strings.Repeat("1", 64)))
+		},
+			"f:1: record 1 says that a record stood before it"},
+		{"a cut line removed", func(l []string) string { return text(l[0], forgedWith(t, l[1], `"time"`, `"cut":true,"time"`)) },
+			"f:2: a line that was cut short stood before record 2 and is gone"},
 		{"reordered", func(l []string) string { return text(l[0], l[1], l[3], l[2], l[4]) },
 			"f:3: record 3 is missing before record 4\nf:4: record 3 stands behind record 4: moved, or there twice"},
 		{"twice", func(l []string) string { return text(l[0], l[1], l[1], l[2], l[3], l[4]) }, "f:3: record 2 stands behind record 2"},

@@ -172,3 +172,18 @@ func TestWhenAnAccessTokenEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestALoginIsNotReadForAnotherServer: a file under another's name, as whoever can write to the folder could put it there,
+// would send the token where it was not issued for.
+func TestALoginIsNotReadForAnotherServer(t *testing.T) {
+	s := Store{t.TempDir()}
+	if err := s.Save(&Login{Server: "https://codec.example.com", Tokens: &Tokens{Access: "t"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(s.File("https://codec.example.com"), s.File("https://evil.example")); err != nil {
+		t.Fatal(err)
+	}
+	if login, err := s.Load("https://evil.example"); err == nil || login != nil {
+		t.Errorf("%+v, %v", login, err)
+	}
+}
