@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/signet-temporal/signet/internal/loopback"
 )
@@ -100,13 +101,23 @@ func (x *examination) prepare() error {
 
 func (x *examination) ok(step, format string, args ...any) {
 	x.steps++
-	fmt.Fprintf(x.out, "ok    %-10s %s\n", step, fmt.Sprintf(format, args...))
+	fmt.Fprintf(x.out, "ok    %-10s %s\n", step, harmless(fmt.Sprintf(format, args...)))
 }
 
 func (x *examination) fail(step, format string, args ...any) {
 	x.steps++
 	x.failed++
-	fmt.Fprintf(x.out, "FAIL  %-10s %s\n", step, fmt.Sprintf(format, args...))
+	fmt.Fprintf(x.out, "FAIL  %-10s %s\n", step, harmless(fmt.Sprintf(format, args...)))
+}
+
+// harmless keeps what somebody at the other end has written in its line and from steering the terminal.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // address: the Web UI sends tokens to https alone, and to http nothing at all; then it stores in clear what it should

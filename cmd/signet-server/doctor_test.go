@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -65,6 +66,24 @@ func TestTheDoctorKnowsWhatStandsInBetween(t *testing.T) {
 				}
 			},
 			"FAIL  Web UI     status 403, and not in the words of signet-server",
+		},
+		"words that steer a terminal": {
+			func(w http.ResponseWriter, r *http.Request) {
+				allow(w, all)
+				_ = json.NewEncoder(w).Encode(map[string]any{"payloads": []any{map[string]any{"metadata": map[string][]byte{"signet-explanation": []byte("v1")},
+					"data": []byte(`{"message":"no\u001b[2J\u009b1m\u202eyes\r\nok    Web UI","reason":"x"}`)}}})
+			},
+			"FAIL  Web UI     no\ufffd[2J\ufffd1m\ufffdyes\ufffd\ufffdok    Web UI (x, request )\n",
+		},
+		"words that steer a terminal in an error": {
+			func(w http.ResponseWriter, r *http.Request) {
+				allow(w, all)
+				if r.Method == http.MethodPost {
+					w.WriteHeader(http.StatusForbidden)
+					_, _ = io.WriteString(w, `{"error":"\u001b]0;x\u0007","requestId":"\n"}`)
+				}
+			},
+			"FAIL  Web UI     the server's log says why (status 403, \ufffd]0;x\ufffd, request \ufffd)\n",
 		},
 	} {
 		t.Run(says, func(t *testing.T) {
