@@ -257,7 +257,7 @@ func (v *verdict) decision() audit.Decision {
 	return audit.Unreadable
 }
 
-// records returns one record for each sealed payload.
+// records returns one record for each sealed payload, or one for all.
 func (q *request) records(items []*item) []audit.Record {
 	records := make([]audit.Record, 0, len(items))
 	of := q.record("", "") // what all of them have
@@ -271,6 +271,9 @@ func (q *request) records(items []*item) []audit.Record {
 		r := &records[len(records)-1]
 		r.Decision, r.Reason, r.Payload, r.Rule = it.decision(), string(it.reason), i+1, it.rule
 		it.noteLabels(r)
+		if q.asOne {
+			r.Payload = 0
+		}
 		if it.glass {
 			r.BreakGlass = q.breakGlass
 		}
@@ -289,6 +292,9 @@ func (q *request) records(items []*item) []audit.Record {
 		} else if what != (audit.Item{}) {
 			claimed := what // of its own: what is in memory that costs nothing
 			r.Claimed = &claimed
+		}
+		if q.asOne {
+			break
 		}
 	}
 	return records

@@ -28,6 +28,7 @@ func (h *Handler) encode(q *request) {
 		it.sealed = true
 	}
 	h.limitRate(q, items)
+	q.asOne = len(items) > 1 && items[0].reason != none // nothing is known of one that is not known of the others
 	for _, it := range items {
 		if it.reason == none {
 			it.seal()

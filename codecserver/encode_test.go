@@ -8,6 +8,8 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/signet-temporal/signet/codecserver"
 )
 
 func TestEncodeSealsForTheNamespaceOfTheHeader(t *testing.T) {
@@ -141,4 +143,26 @@ func TestWhatACallerWritesIntoAHeaderIsNotWrittenAThousandTimes(t *testing.T) {
 	if n := w.records.Len(); n > 1<<20 {
 		t.Errorf("a request of a caller without any grant has left %d bytes of records", n)
 	}
+}
+
+// TestAnEncodeThatIsRefusedAsAWholeLeavesOneRecord: nothing in it was looked at, and a body of three bytes a payload would
+// leave a hundred times as much on the disk of the audit log.
+func TestAnEncodeThatIsRefusedAsAWholeLeavesOneRecord(t *testing.T) {
+	w := newWorld(t, func(c *codecserver.Config) { c.Limits.PayloadBurst, c.Limits.PayloadsPerSecond = 1000, 0.001 })
+	many := `{"payloads":[{}` + strings.Repeat(",{}", 999) + `]}`
+	for _, c := range []struct{ token, namespace, want string }{
+		{"bob", "payments", "deny not-granted - (payments/)"},
+		{"ann", "elsewhere", "deny unknown-namespace - (elsewhere/)"},
+	} {
+		w.send(fromMachine(c.token, "encode", many, "X-Namespace", c.namespace)).want(http.StatusForbidden)
+		if r := w.wantAudit(c.want); len(r) == 1 && (r[0].Payload != 0 || r[0].Payloads != 1000) {
+			t.Errorf("the record is %s", r[0].raw)
+		}
+	}
+	w.send(fromMachine("ann", "encode", many, "X-Namespace", "payments")).want(http.StatusOK)
+	if short, records := w.audited(); len(short) != 1000 || records[999].Payload != 1000 {
+		t.Errorf("%d records of what was sealed, want one of each payload", len(short))
+	}
+	w.send(fromMachine("ann", "encode", many, "X-Namespace", "payments")).want(http.StatusTooManyRequests)
+	w.wantAudit("deny rate-limited starters (payments/)")
 }

@@ -233,6 +233,7 @@ type request struct {
 	outsides     wire.Reader
 	judged       verdict // of the last payload that outsides has read without an error
 	payloads     int
+	asOne        bool          // it is refused as a whole, and one record says so
 	retryAfter   time.Duration // of a refusal that passes by itself
 }
 
