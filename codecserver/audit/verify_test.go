@@ -103,7 +103,9 @@ func TestTheVerifierSaysWhichLineIsWrong(t *testing.T) {
 			at := strings.LastIndex(l[1], `"hash":"`) + len(`"hash":"`)
 			return text(l[0], l[1][:at]+strings.ToUpper(l[1][at:]), l[2], l[3], l[4])
 		}, "f:2: record 2 was changed"},
-		{"bytes that are no text", func(l []string) string { return text(l[0], strings.Replace(l[1], "ann", "an\xff", 1), l[2], l[3], l[4]) }, "f:2: record 2 was changed"},
+		{"bytes that are no text", func(l []string) string {
+			return text(l[0], strings.Replace(l[1], "ann", "an\xff", 1), l[2], l[3], l[4])
+		}, "f:2: record 2 was changed"},
 		{"a hole of zeros", func(l []string) string { return text(l[0], strings.Repeat("\x00", 4096), l[1], l[2], l[3], l[4]) }, "f:2: the line is cut short or changed"},
 		{"a number beyond all", func(l []string) string {
 			return text(l[0], strings.Replace(l[1], `{"seq":2,`, `{"seq":18446744073709551616,`, 1), l[2], l[3], l[4])
