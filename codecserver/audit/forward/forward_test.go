@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -239,6 +241,76 @@ func TestMessages(t *testing.T) {
 		count, rest, _ := strings.Cut(got, " ")
 		if rest != want+line || count != strconv.Itoa(len(rest)) {
 			t.Errorf("got %s", got)
+		}
+	}
+}
+
+// chainOf returns the lines of a log with five records.
+func chainOf(t *testing.T, who string) []string {
+	t.Helper()
+	var out bytes.Buffer
+	l := audit.New(&out)
+	for range 5 {
+		if err := l.Write(t.Context(), audit.Record{Subject: who, Decision: audit.Allow}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.SplitAfter(out.String(), "\n")
+}
+
+// TestABrokenChainIsForwardedAndSaid: whoever may write to the file has put records of theirs behind ours, with the number
+// that is next.
+func TestABrokenChainIsForwardedAndSaid(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, audit.FileOptions{})
+	s.write(3)
+	s.start()
+	s.all(3)
+	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_, err = f.WriteString(strings.Join(chainOf(t, "eve")[3:], ""))
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.until("the rest forwarded", func() bool { return s.count() == 5 })
+	if n := strings.Count(s.says.text(), "the chain of the audit log is broken between two records"); n != 1 || !strings.Contains(s.says.text(), "lastSeq=3") {
+		t.Errorf("it says %d times:\n%s", n, s.says.text())
+	}
+}
+
+// TestAFileOfAnotherChainIsNotTakenForTheNext: it begins with the number that is next, and says that another record stood
+// before it.
+func TestAFileOfAnotherChainIsNotTakenForTheNext(t *testing.T) {
+	t.Parallel()
+	ours, theirs := chainOf(t, "ann"), chainOf(t, "eve")
+	last, _, ok := audit.Parse([]byte(strings.TrimSpace(ours[1])))
+	if !ok || last.Seq != 2 {
+		t.Fatalf("%+v", last)
+	}
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	for name, c := range map[string]struct {
+		lines []string
+		want  trouble
+	}{"the next": {ours[2:], ""}, "another chain's": {theirs[2:], replaced}, "another chain": {theirs, replaced}, "what comes after the next": {ours[3:], removed}} {
+		if err := os.WriteFile(path, []byte(strings.Join(c.lines, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, got, err := open(path, last)
+		if err != nil || s == nil || got != c.want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, c.want)
+			continue
+		}
+		_ = s.file.Close()
+	}
+}
+
+func TestWhatStandsInTheHeaderOfAMessage(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"": "-", "host": "host", "a b\n<1>\x00": "ab<1>", "hö\u009b\u202est\x7f": "hst", "\U0001F600": "-", "abcdefghij": "abcdefgh"} {
+		if got := field(in, 8); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }
