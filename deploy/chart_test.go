@@ -129,6 +129,21 @@ func TestTheChartIsFreeOfLint(t *testing.T) {
 	}
 }
 
+// TestThePageShowsTheSmallestValues: those that the other tests render and give to the server.
+func TestThePageShowsTheSmallestValues(t *testing.T) {
+	values, err := os.ReadFile(filepath.Join(chartDir, "ci", "smallest-values.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "```yaml\n"+string(values)+"```\n") {
+		t.Errorf("docs/deploy.md does not show %s as it stands:\n%s", "smallest-values.yaml", values)
+	}
+}
+
 func TestTheSmallestReleaseIsSafe(t *testing.T) {
 	r := newRelease(t, valuesOf(t, "smallest-values.yaml"))
 	spec := r.pods.Spec.Template.Spec

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"io/fs"
 	"os"
@@ -12,29 +13,73 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestCommandsInTheDocumentationExist parses every command line of signet that the documentation shows.
+// TestCommandsInTheDocumentationExist parses every command line of signet that the documentation shows. Those within
+// sentences may leave out what is required; so may those of "Usage".
 func TestCommandsInTheDocumentationExist(t *testing.T) {
-	documents, err := filepath.Glob("../../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	const commands = `signet ((?:keyset|vault|shred|payload|census|schedules|search-token|vet|history|login|logout|version)\b[^\n` + "`" + `]*)`
+	line := regexp.MustCompile(`(?m)^\s*(?:\$ )?(?:temporal [^\n]*\| )?` + commands)
+	inSentence := regexp.MustCompile("`(?:[a-z]+ .*\\| )?" + commands + "`|\\$\\(" + commands + "\\)")
 	shown := 0
-	for _, document := range append(documents, "../../README.md") {
-		text, err := os.ReadFile(document)
+	for _, page := range manual(t) {
+		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range regexp.MustCompile(`(?m)^\s*(?:\$ )?signet ((?:keyset|vault|shred|payload|census|schedules|search-token|vet|history|login|logout|version)\b.*)$`).FindAllStringSubmatch(string(text), -1) {
+		for _, found := range line.FindAllStringSubmatch(string(text), -1) {
 			shown++
-			command, _, _ := strings.Cut(line[1], "#")
-			command, _, _ = strings.Cut(command, "|") // what it is piped to is not signet's
-			if err := parses(strings.Fields(strings.NewReplacer(`"`, "", "--key=ID", "--key=0000000a").Replace(command))); err != nil {
-				t.Errorf("%s shows signet %s: %v", document, line[1], err)
+			if err := parses(words(found[1])); err != nil {
+				t.Errorf("%s shows signet %s: %v", page, found[1], err)
+			}
+		}
+		for _, found := range inSentence.FindAllStringSubmatch(string(text), -1) {
+			shown++
+			command := cmp.Or(found[1], found[2])
+			if err := parses(words(command)); err != nil && !strings.HasPrefix(err.Error(), "expected ") && !strings.HasPrefix(err.Error(), "missing ") {
+				t.Errorf("%s speaks of signet %s: %v", page, command, err)
 			}
 		}
 	}
-	if shown < 15 {
+	if shown < 80 {
 		t.Errorf("%d command lines were found, that cannot be all", shown)
+	}
+}
+
+// manual are the pages for users.
+func manual(t *testing.T) []string {
+	t.Helper()
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	return append(pages, "../../README.md", "../../SECURITY.md", "../../demo/README.md")
+}
+
+// words are those of signet's command line: without comments, what it is piped to, and the shell's quotes.
+func words(line string) []string {
+	command, _, _ := strings.Cut(line, " #")
+	command, _, _ = strings.Cut(command, "|")
+	command, _, _ = strings.Cut(command, " <") // input, or a name that stands for one
+	command, _, _ = strings.Cut(command, ")\"")
+	return strings.Fields(strings.NewReplacer(`"`, "", "--key=ID", "--key=0000000a", " …", "").Replace(command))
+}
+
+// TestTheFileOfVetInTheDocumentationIsRead gives what docs/labels.md shows to the command.
+func TestTheFileOfVetInTheDocumentationIsRead(t *testing.T) {
+	page, err := os.ReadFile("../../docs/labels.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?ms)^```yaml\n(fields:.*?)^```$").FindSubmatch(page)
+	if shown == nil {
+		t.Fatal("docs/labels.md does not show the file")
+	}
+	file := filepath.Join(t.TempDir(), "vet.yaml")
+	if err := os.WriteFile(file, shown[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags, err := (&vetCmd{File: file}).flags()
+	if err != nil || !strings.Contains(strings.Join(flags, " "), "member_number") {
+		t.Errorf("the flags are %v, %v", flags, err)
 	}
 }
 
