@@ -60,7 +60,7 @@ func legacyError(cause error) *Error {
 
 func notSealed(p *commonpb.Payload) *Error {
 	encoding := p.GetMetadata()[wire.MetadataEncoding]
-	detail := "only sealed payloads are accepted here"
+	detail := "only sealed payloads are accepted here: send it with a client that has the plugin, or during a migration see docs/migration.md"
 	if string(encoding) == wire.Encoding {
 		detail = "another codec sealed it: give its decoder in Options.Legacy until nothing of it is left, see docs/migration.md"
 	}
