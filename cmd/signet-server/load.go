@@ -128,7 +128,7 @@ func (c *loaded) checkPolicy() error {
 	}
 	for _, issuer := range c.rules.Issuers() {
 		if !slices.ContainsFunc(c.issuers, func(i verify.Issuer) bool { return i.Issuer == issuer }) && !slices.Contains(c.machineIssuers(), issuer) {
-			return fmt.Errorf("policy: a rule is for issuer %q, which is neither one of issuers nor signet:certificate or signet:token of machines", issuer)
+			return fmt.Errorf("policy: a rule is for issuer %q, which is neither one of issuers nor signet:certificate or signet:token of machines: write it exactly as it stands there", issuer)
 		}
 	}
 	return nil

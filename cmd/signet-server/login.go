@@ -131,7 +131,18 @@ func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.login.ServeHTTP(w, r)
 	case selftest.Handles(r):
 		s.selfTest.ServeHTTP(w, r)
+	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, s.front(), http.StatusSeeOther)
 	default:
 		s.codec.ServeHTTP(w, r)
 	}
+}
+
+// front is the page for people who type the server's address into their browser.
+func (s site) front() string {
+	if s.login != nil {
+		return "/login"
+	}
+	return "/self-test"
 }

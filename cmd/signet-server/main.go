@@ -128,7 +128,7 @@ func (s *checkCmd) Run(a *app) error {
 	}
 	programs := ""
 	if n := len(c.Machines.Tokens); n > 0 {
-		programs = fmt.Sprintf("%d machine tokens, ", n)
+		programs = count(n, "machine token") + ", "
 	}
 	if ca := c.Machines.Certificates.CA; ca != "" {
 		programs += fmt.Sprintf("machines certified by %s, ", ca)
@@ -136,6 +136,13 @@ func (s *checkCmd) Run(a *app) error {
 	if c.login != nil {
 		programs += fmt.Sprintf("people log in at %s/login, ", c.login.URL)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s is valid: %d namespaces, %d issuers, %skeys in %s\n", s.Config, len(c.Namespaces), len(c.Issuers), programs, c.Keys)
+	_, err = fmt.Fprintf(a.stdout, "%s is valid: %s, %s, %skeys in %s\n", s.Config, count(len(c.Namespaces), "namespace"), count(len(c.Issuers), "issuer"), programs, c.Keys)
 	return err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

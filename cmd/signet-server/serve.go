@@ -83,7 +83,7 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 			ended <- server.Serve(listener)
 		}
 	}()
-	log.Info("listening", "addr", listener.Addr().String(), "url", scheme+"://"+listener.Addr().String(), "namespaces", len(c.Namespaces))
+	log.Info("listening", "addr", listener.Addr().String(), "url", scheme+"://"+listener.Addr().String(), "namespaces", len(c.Namespaces), "version", running())
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	ctx, cancelWatch := context.WithCancel(ctx)

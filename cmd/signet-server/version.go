@@ -17,3 +17,12 @@ func (*versionCmd) Run(a *app) error {
 	_, err = fmt.Fprintln(a.stdout, "signet-server", v)
 	return err
 }
+
+// running is the version for the log.
+func running() string {
+	v, err := version.Read()
+	if err != nil {
+		return "unknown"
+	}
+	return v.Version
+}
