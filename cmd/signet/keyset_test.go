@@ -113,7 +113,7 @@ func TestTimesForPeople(t *testing.T) {
 	if got := ago(time.Time{}, now); got != "-" {
 		t.Errorf("ago of no time = %q", got)
 	}
-	for want, d := range map[string]time.Duration{"5m": 5 * time.Minute, "10m": 10 * time.Minute, "1h": time.Hour, "1h5m": 65 * time.Minute, "3m20s": 199*time.Second + 1, "1s": 1, "0s": 0} {
+	for want, d := range map[string]time.Duration{"5m": 5 * time.Minute, "10m": 10 * time.Minute, "1h": time.Hour, "1h5m": 65 * time.Minute, "3m20s": 199*time.Second + 1, "1s": 1, "0s": 0, "24h": 24 * time.Hour, "720h": 719*time.Hour + 31*time.Minute + 6*time.Second} {
 		if got := brief(d); got != want {
 			t.Errorf("brief(%s) = %q, want %q", d, got, want)
 		}

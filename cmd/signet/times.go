@@ -25,9 +25,13 @@ func ago(t, now time.Time) string {
 	return "just now"
 }
 
-// brief writes a time to wait, in whole seconds and never too short.
+// brief writes a time to wait, in whole seconds and, beyond a day, in whole hours, and never too short.
 func brief(d time.Duration) string {
-	return trimDuration((d + time.Second - 1).Truncate(time.Second).String())
+	unit := time.Second
+	if d > 24*time.Hour {
+		unit = time.Hour
+	}
+	return trimDuration((d + unit - 1).Truncate(unit).String())
 }
 
 // trimDuration writes 5m0s as 5m.

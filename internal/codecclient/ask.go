@@ -122,7 +122,7 @@ func (c *Client) send(ctx context.Context, body []byte, n int) ([]*commonpb.Payl
 	case len(text) > maxAnswer:
 		return nil, &refusal{http.StatusRequestEntityTooLarge}
 	case res.StatusCode != http.StatusOK:
-		return nil, c.statusError(res, text)
+		return nil, c.statusError(res, text, req.Header.Get("Authorization") != "")
 	}
 	var answer commonpb.Payloads
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, &answer); err != nil {
@@ -134,11 +134,13 @@ func (c *Client) send(ctx context.Context, body []byte, n int) ([]*commonpb.Payl
 	return answer.GetPayloads(), nil
 }
 
-// statusError judges an answer that is not 200.
-func (c *Client) statusError(res *http.Response, text []byte) error {
+// statusError judges an answer that is not 200, to a request that said who asks or did not.
+func (c *Client) statusError(res *http.Response, text []byte, said bool) error {
 	switch s := res.StatusCode; {
+	case s == http.StatusUnauthorized && !said:
+		return fmt.Errorf("%w%s: there is none for %s: log in with \"signet login\"", ErrUnauthenticated, requestID(res, text), c.host)
 	case s == http.StatusUnauthorized:
-		return fmt.Errorf("%w%s: log in again", ErrUnauthenticated, requestID(res, text))
+		return fmt.Errorf("%w%s: log in again with \"signet login --again\", or give another one", ErrUnauthenticated, requestID(res, text))
 	case s == http.StatusNotFound || s == http.StatusMethodNotAllowed:
 		return fmt.Errorf("%s has no /decode there (status %d): check the address", c.host, s)
 	case s == http.StatusTooManyRequests, s == http.StatusBadGateway, s == http.StatusServiceUnavailable, s == http.StatusGatewayTimeout:

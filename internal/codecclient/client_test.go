@@ -207,16 +207,18 @@ func TestWhatEndsEverything(t *testing.T) {
 		status int
 		body   string
 		want   string
+		auth   string
 	}{
-		{401, `{"requestId":"R2","error":"planted"}`, "does not accept the login (request R2): log in again"},
-		{401, `{"requestId":"R2\u001b[2J"}`, "does not accept the login: log in again"},
-		{404, `planted`, "has no /decode there (status 404): check the address"},
-		{302, `planted`, "status 302: check the address, and whether a login page"},
-		{200, `<html>planted</html>`, "does not answer as a codec server does"},
-		{200, `{"payloads":[]}`, "answered with 0 payloads for 1"},
+		{401, `{"requestId":"R2","error":"planted"}`, `does not accept the login (request R2): log in again with "signet login --again"`, "Bearer x"},
+		{401, `{"requestId":"R2\u001b[2J"}`, "does not accept the login: log in again", "Bearer x"},
+		{401, `{"requestId":"R2"}`, "does not accept the login (request R2): there is none for ", ""},
+		{404, `planted`, "has no /decode there (status 404): check the address", ""},
+		{302, `planted`, "status 302: check the address, and whether a login page", ""},
+		{200, `<html>planted</html>`, "does not answer as a codec server does", ""},
+		{200, `{"payloads":[]}`, "answered with 0 payloads for 1", ""},
 	} {
 		tries := 0
-		client := inBubble(t, codecclient.Options{}, func(*http.Request) *http.Response {
+		client := inBubble(t, codecclient.Options{Authorization: c.auth}, func(*http.Request) *http.Response {
 			tries++
 			return answer(c.status, http.Header{"Location": {"https://elsewhere.example.com"}}, c.body)
 		})
