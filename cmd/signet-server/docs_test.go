@@ -143,6 +143,34 @@ func (s shown) completed(t *testing.T, whole yaml.MapSlice) string {
 // aPath is where the documentation's configurations have the name of a file or folder that has to be there.
 var aPath = regexp.MustCompile(`\b(cert|ca|caCert|clientSecretFile|apiKeyFile|file|folder|ended|key): ([\w./-]+\.\w+|/[\w./-]+)`)
 
+// TestThePolicyOnThePageDecidesAsThePageSays runs `policy test` and `policy explain` with what docs/codec-server.md shows.
+func TestThePolicyOnThePageDecidesAsThePageSays(t *testing.T) {
+	page, err := os.ReadFile("../../docs/codec-server.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for _, file := range []string{"policy.yaml", "cases.yaml"} {
+		_, text, ok := strings.Cut(string(page), "```yaml\n# "+file)
+		text, _, _ = strings.Cut(text, "```")
+		if text = strings.ReplaceAll(text, "2027-01-31", "9999-01-31"); !ok || os.WriteFile(file, []byte("#"+text), 0o600) != nil {
+			t.Fatalf("the page does not show %s", file)
+		}
+	}
+	var out strings.Builder
+	if code := run([]string{"policy", "test", "--policy", "policy.yaml", "cases.yaml"}, &out, &out); code != 0 {
+		t.Errorf("policy test: %s", out.String())
+	}
+	_, shown, _ := strings.Cut(string(page), "$ signet-server policy explain ")
+	line, shown, _ := strings.Cut(shown, "\n")
+	shown, _, ok := strings.Cut(shown, "```")
+	out.Reset()
+	run(append([]string{"policy", "explain"}, strings.Fields(line)...), &out, &out)
+	if !ok || out.String() != shown {
+		t.Errorf("policy explain says\n%s\nand the page\n%s", out.String(), shown)
+	}
+}
+
 // files are what the documentation's configurations name, in a folder of their own.
 type files struct {
 	t         *testing.T
