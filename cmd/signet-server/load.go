@@ -35,6 +35,7 @@ type loaded struct {
 	storage     codecserver.Storage // nil: none
 	refresh     time.Duration       // 0: the ring's default
 	stopDelay   time.Duration
+	seen        fingerprint // of the files it was read from
 }
 
 // loadConfig reads and checks the file. An error is one line, "<file>: <field>: <problem>".
@@ -47,6 +48,7 @@ func loadConfig(file string) (*loaded, error) {
 	if err := strictyaml.Unmarshal(data, &c.config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	c.seen = c.fingerprint(file) // before they are read: what changes meanwhile is another change
 	for _, check := range []func() error{c.checkListen, c.checkIssuers, c.checkMachines, c.checkPolicy, c.checkNamespaces, c.checkStorage, c.Limits.check, c.checkRest, c.checkLogin, c.Audit.checkSyslog} {
 		if err := check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)

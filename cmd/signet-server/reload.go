@@ -9,10 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/signet-temporal/signet/keys"
@@ -92,14 +90,11 @@ func (c *loaded) canReplace(old *loaded) error {
 	return nil
 }
 
-// watch reloads at SIGHUP and when a file has changed, until ctx ends.
-func (l *live) watch(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// watch reloads at each hangup and when a file has changed, also since the first configuration was read, until ctx ends.
+func (l *live) watch(ctx context.Context, hangup <-chan os.Signal) {
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()
-	applied, reloads := l.fingerprint(), l.now.Load().metrics.reloads
+	applied, reloads := l.now.Load().config.seen, l.now.Load().metrics.reloads
 	last := applied
 	for {
 		why := "SIGHUP"
@@ -109,26 +104,29 @@ func (l *live) watch(ctx context.Context) {
 		case <-hangup:
 		case <-look.C:
 			was := last
-			if last = l.fingerprint(); last == applied || last != was {
+			if last = l.now.Load().config.fingerprint(l.file); last == applied || last != was {
 				continue
 			}
 			why = "a file changed"
 		}
-		applied = l.fingerprint() // before it is read: what changes meanwhile is another change
+		applied = l.now.Load().config.fingerprint(l.file)
 		if err := l.reload(ctx); err != nil {
 			reloads.WithLabelValues("error").Inc()
 			l.log.ErrorContext(ctx, "configuration not reloaded: the one before stays in use", "why", why, "error", err)
 		} else {
 			reloads.WithLabelValues("ok").Inc()
+			applied = l.now.Load().config.seen
 			l.log.InfoContext(ctx, "configuration reloaded", "why", why, "namespaces", len(l.now.Load().config.Namespaces))
 		}
+		last = applied
 	}
 }
 
+type fingerprint [sha256.Size]byte
+
 // fingerprint is a hash of all that the configuration is read from. A file that cannot be read is part of it, too.
-func (l *live) fingerprint() [sha256.Size]byte {
-	c := l.now.Load().config
-	files := []string{l.file, c.Policy.File, c.TLS.Cert, c.TLS.Key, c.Machines.Certificates.CA, c.Login.ClientSecretFile}
+func (c *loaded) fingerprint(file string) fingerprint {
+	files := []string{file, c.Policy.File, c.TLS.Cert, c.TLS.Key, c.Machines.Certificates.CA, c.Login.ClientSecretFile}
 	for _, i := range c.Issuers {
 		files = append(files, i.CACert)
 	}
@@ -137,5 +135,5 @@ func (l *live) fingerprint() [sha256.Size]byte {
 		data, err := os.ReadFile(file)
 		fmt.Fprintf(all, "%q %v %x\n", file, err != nil, sha256.Sum256(data))
 	}
-	return [sha256.Size]byte(all.Sum(nil))
+	return fingerprint(all.Sum(nil))
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,5 +41,33 @@ func TestAReloadJudgesTokensAnew(t *testing.T) {
 	}
 	if got != "401 unauthenticated" || !strings.Contains(a.audit(), "wrong-audience") {
 		t.Errorf("got %s; the log: %s", got, a.log.String())
+	}
+}
+
+// TestWhatChangesWhileTheServerStartsIsTaken: starting takes a while where keys are fetched from Vault.
+func TestWhatChangesWhileTheServerStartsIsTaken(t *testing.T) {
+	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil)
+	file := filepath.Join(a.dir, "config.yaml")
+	c, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, metrics := &syncBuffer{}, newMetrics()
+	l := newLive(file, &built{config: c, metrics: metrics}, slog.New(slog.NewTextHandler(log, nil)))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.watch(ctx, nil)
+	}()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), "configuration not reloaded") && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	}
+	stop()
+	<-ended
+	if !strings.Contains(log.String(), `why="a file changed" error=`) {
+		t.Errorf("the log is %q", log.String())
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -75,6 +77,9 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 	} else if c.InsecureAllowPlaintextHTTP {
 		log.Warn("insecureAllowPlaintextHTTP: tokens and plaintext are not encrypted by this server")
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before anybody can take the server for ready: it would end the process
+	defer signal.Stop(hangup)
 	ended := make(chan error, 1)
 	go func() {
 		if c.certificate != nil {
@@ -88,7 +93,7 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 	defer watching.Wait()
 	ctx, cancelWatch := context.WithCancel(ctx)
 	defer cancelWatch()
-	watching.Go(func() { l.watch(ctx) })
+	watching.Go(func() { l.watch(ctx, hangup) })
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serving: %w", err)
