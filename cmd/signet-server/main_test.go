@@ -46,6 +46,10 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=10") // the race detector's own second of sleep, for each process
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"keyset": cmdKeyset, "sealed": cmdSealed, "idp": cmdIDP, "idplogin": cmdIDPLogin, "token": cmdToken, "expired": cmdExpired, "certificate": cmdCertificate,
 			"port": cmdPort, "take": cmdTake, "waitready": cmdWaitReady, "post": cmdPost, "get": cmdGet,
