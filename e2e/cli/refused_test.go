@@ -3,6 +3,7 @@ package cli_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
 
@@ -24,13 +25,18 @@ func reading() map[string][]string {
 func TestAPersonWhoIsRefusedReadsWhy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	brief, expired := w.expires(t)
 	for _, c := range []struct {
 		name, authorization, reason string
 	}{
 		{"not granted", "Bearer " + w.Token(t, "bob"), "not-granted"},
 		{"no token", "", "missing-token"},
 		{"a token for another service", "Bearer " + w.Login(t, w.OIDC, "alice", stack.OpsClient, "another-service").Access, "wrong-audience"},
+		{"an expired token", brief, "expired-token"},
 	} {
+		if c.authorization == brief {
+			time.Sleep(time.Until(expired))
+		}
 		commands := reading()
 		commands["result"] = []string{"workflow", "result", "-w", workflowID}
 		for name, args := range commands {
@@ -52,23 +58,29 @@ func TestAPersonWhoIsRefusedReadsWhy(t *testing.T) {
 func TestARefusedCommandEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	brief, expired := w.expires(t)
 	for _, c := range []struct {
 		name, authorization, reason string
 	}{
 		{"403", "Bearer " + w.Token(t, "bob"), "not-granted"},
 		{"401 without a token", "", "missing-token"},
 		{"401 with a token for another service", "Bearer " + w.Login(t, w.OIDC, "alice", stack.OpsClient, "another-service").Access, "wrong-audience"},
+		{"401 with an expired token", brief, "expired-token"},
 	} {
+		refused := func(t *testing.T, args ...string) {
+			t.Helper()
+			t.Parallel()
+			if c.authorization == brief {
+				time.Sleep(time.Until(expired))
+			}
+			w.refuses(t, c.authorization, args...)
+		}
 		for name, args := range reading() {
-			t.Run(c.name+"/"+name, func(t *testing.T) {
-				t.Parallel()
-				w.refuses(t, c.authorization, args...)
-			})
+			t.Run(c.name+"/"+name, func(t *testing.T) { refused(t, args...) })
 		}
 		t.Run(c.name+"/start", func(t *testing.T) {
-			t.Parallel()
 			id := "never-started-" + c.reason
-			w.refuses(t, c.authorization, "workflow", "start", "-w", id, "--type", "intake", "--task-queue", taskQueue, "--input", `"`+typedSecret+`"`)
+			refused(t, "workflow", "start", "-w", id, "--type", "intake", "--task-queue", taskQueue, "--input", `"`+typedSecret+`"`)
 			_, err := w.client.DescribeWorkflowExecution(t.Context(), id, "")
 			var missing *serviceerror.NotFound
 			if !errors.As(err, &missing) {
@@ -84,12 +96,19 @@ func TestARefusedCommandEnds(t *testing.T) {
 				t.Errorf("audit has %+v", r)
 			}
 		}
-		for _, reason := range []string{"not-granted", "missing-token", "wrong-audience"} {
+		for _, reason := range []string{"not-granted", "missing-token", "wrong-audience", "expired-token"} {
 			if !seen[reason] {
 				t.Errorf("audit has no %s", reason)
 			}
 		}
 	})
+}
+
+// expires returns what goes into the Authorization header, and from when on it has expired: the token lives for a second,
+// and the server grants another 30 for clocks that differ.
+func (w *world) expires(t *testing.T) (authorization string, expired time.Time) {
+	t.Helper()
+	return "Bearer " + w.Login(t, w.OIDC, "alice", stack.BriefClient, stack.Audience).Access, time.Now().Add(33 * time.Second)
 }
 
 func (w *world) refuses(t *testing.T, authorization string, args ...string) {

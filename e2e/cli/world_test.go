@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"regexp"
@@ -21,6 +22,16 @@ import (
 	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/tools/parts"
 )
+
+// TestMain lets more tests run at once than there are cores: they wait for the command line to give up, or for a token to
+// expire.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // What only the right people may read.
 const (
