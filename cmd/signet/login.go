@@ -61,6 +61,15 @@ func (f codecPlace) store(endpoint string) (codeclogin.Store, string, error) {
 	return codeclogin.Store{Dir: dir}, server, nil
 }
 
+// login is where the login for the codec server is kept, and the server's name there.
+func (f codecPlace) login(t temporalProfile) (codeclogin.Store, string, error) {
+	endpoint, _, err := f.find(t)
+	if err != nil {
+		return codeclogin.Store{}, "", err
+	}
+	return f.store(endpoint)
+}
+
 func issuerClient(caFile string) (*http.Client, error) {
 	if caFile == "" {
 		return nil, nil
@@ -118,11 +127,7 @@ at --port. Over SSH use --device.
 
 // Run logs in, unless there is a login.
 func (c *loginCmd) Run(a *app) error {
-	endpoint, _, err := c.find(c.temporalProfile)
-	if err != nil {
-		return err
-	}
-	store, server, err := c.store(endpoint)
+	store, server, err := c.login(c.temporalProfile)
 	if err != nil {
 		return err
 	}
@@ -255,11 +260,7 @@ remembered for the next signet login.
 
 // Run forgets the login.
 func (c *logoutCmd) Run(a *app) error {
-	endpoint, _, err := c.find(c.temporalProfile)
-	if err != nil {
-		return err
-	}
-	store, server, err := c.store(endpoint)
+	store, server, err := c.login(c.temporalProfile)
 	if err != nil {
 		return err
 	}
