@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/signet-temporal/signet/internal/atomicfile"
 	"github.com/signet-temporal/signet/keys/census"
 )
 
@@ -57,7 +57,7 @@ func (c *checkpoint) flush() error {
 	}
 	text, err := json.Marshal(c.last)
 	if err == nil {
-		err = replaceFile(c.path, text)
+		err = atomicfile.Replace(c.path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the checkpoint: %w", err)
@@ -75,21 +75,4 @@ func (c *checkpoint) remove() error {
 		return fmt.Errorf("removing the checkpoint: %w", err)
 	}
 	return nil
-}
-
-// replaceFile puts a file of mode 0600 in place of the one at path, whole or not at all.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }

@@ -95,7 +95,7 @@ func TestTheFileOfALoginIsItsOwners(t *testing.T) {
 	if dir, err := os.Stat(s.Dir); err != nil || dir.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", dir, err)
 	}
-	if left, err := filepath.Glob(filepath.Join(s.Dir, ".login-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(s.Dir, ".*")); err != nil || len(left) > 0 {
 		t.Errorf("%v, %v", left, err)
 	}
 	for _, other := range []string{"https://codec.example.org", "http://codec.example.com", "https://codec.example.com:8443"} {

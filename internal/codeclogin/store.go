@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/signet-temporal/signet/internal/atomicfile"
 )
 
 // Login is what a file holds.
@@ -105,19 +107,7 @@ func (s Store) save(login *Login) error {
 	if err := enc.Encode(login); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.Dir, ".login-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // what was renamed is not there any more
-	_, err = f.Write(text.Bytes())
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), s.File(login.Server))
+	return atomicfile.Replace(s.File(login.Server), text.Bytes())
 }
 
 // Forget takes the tokens out of a file, whoever may read it, and returns the login as it was; nil if there was none. A
