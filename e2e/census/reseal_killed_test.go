@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.temporal.io/api/workflowservice/v1"
@@ -23,18 +21,11 @@ import (
 	"github.com/signet-temporal/signet/e2e/stack"
 )
 
-// killer is a proxy in front of Temporal that kills the process which speaks through it at one of its requests: at point
-// 2n before request n reaches Temporal, at point 2n+1 when Temporal has done it and before the process learns of that.
+// killer is a proxy in front of Temporal, for a process whose calls it names by method.
 type killer struct {
+	stack.Victim
 	address string
 	to      *grpc.ClientConn
-
-	mu     sync.Mutex
-	victim *os.Process
-	point  int
-	next   int
-	killed bool
-	calls  []string
 }
 
 func newKiller(t *testing.T, temporal string) *killer {
@@ -73,18 +64,13 @@ func (k *killer) forward(_ any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(&req); err != nil {
 		return err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.calls = append(k.calls, method[strings.LastIndexByte(method, '/')+1:])
-	k.at()
 	var err error
-	if !k.killed {
+	alive := k.Pass(method[strings.LastIndexByte(method, '/')+1:], func() {
 		in, _ := metadata.FromIncomingContext(stream.Context())
 		err = k.to.Invoke(metadata.NewOutgoingContext(context.WithoutCancel(stream.Context()), in), method, &req, &res)
-		k.at()
-	}
+	})
 	switch {
-	case k.killed:
+	case !alive:
 		return status.Error(codes.Unavailable, "nobody is there to read it")
 	case err != nil:
 		return err
@@ -92,41 +78,19 @@ func (k *killer) forward(_ any, stream grpc.ServerStream) error {
 	return stream.SendMsg(&res)
 }
 
-// at kills the process if its point is reached.
-func (k *killer) at() {
-	if k.next == k.point && k.victim != nil {
-		k.killed = true
-		_ = k.victim.Kill() // SIGKILL
-	}
-	k.next++
-}
-
 // run runs signet as a worker and kills it at a point; it reports whether that was reached.
 func (k *killer) run(t *testing.T, w *world, point int, args ...string) bool {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), stack.Program(t, "signet"), append(args, "--address="+k.address, "--namespace="+namespace, "--vault-addr="+w.Vault.Address)...)
 	cmd.Env = []string{"HOME=" + t.TempDir(), "VAULT_TOKEN=" + w.Roles.WorkerToken, "GORACE=atexit_sleep_ms=10"}
-	k.mu.Lock() // no request is looked at before the process is known
-	k.point, k.next, k.killed, k.calls = point, 0, false, nil
-	err := cmd.Start()
-	k.victim = cmd.Process
-	k.mu.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = cmd.Wait()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.killed && err != nil {
-		t.Fatalf("signet %v: %v", args, err)
-	}
-	return k.killed
+	return k.Run(t, cmd, point)
 }
 
 // TestResealingKilledAtEveryRequestAndRunAgain kills "schedules reseal" with SIGKILL at every request that it makes to
 // Temporal, before it and after it. After each kill every schedule is whole, and after the second run all are under the
 // new key and changed in nothing else. In the end two of it run at once.
 func TestResealingKilledAtEveryRequestAndRunAgain(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := newWorld(t)
 	old := w.next(t)
 	before := map[string]*workflowservice.DescribeScheduleResponse{}
@@ -176,7 +140,7 @@ func TestResealingKilledAtEveryRequestAndRunAgain(t *testing.T) {
 		fresh := rotated()
 		listed()
 		killed = k.run(t, w, point, "schedules", "reseal")
-		calls := slices.Clone(k.calls)
+		calls := k.Requests()
 		progress = append(progress, check(fresh))
 		if run := w.asWorker(t); run.Code != 0 {
 			t.Errorf("killed at point %d (%v) and run again: exit code %d: %s", point, calls, run.Code, run.Stderr)

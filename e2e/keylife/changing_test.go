@@ -29,7 +29,7 @@ func TestEveryChangingCommandIsKilledSomewhere(t *testing.T) {
 	}
 	program := stack.Program(t, "signet")
 	help := func(command ...string) string {
-		got := stack.Exec(t, []string{"GORACE=atexit_sleep_ms=10"}, program, append(command, "--help")...)
+		got := stack.Exec(t, nil, program, append(command, "--help")...)
 		if got.Code != 0 {
 			t.Fatalf("%v --help: exit code %d", command, got.Code)
 		}

@@ -32,7 +32,7 @@ func token(t *testing.T, s *stack.Stack, role string) string {
 	return answer.Auth.ClientToken
 }
 
-// exec runs signet as the custodian. The race detector's own second of sleep at the end of each process is left out.
+// exec runs signet as the custodian.
 func exec(t *testing.T, s *stack.Stack, args ...string) stack.Run {
 	t.Helper()
 	return execAt(t, s.Vault.Address, s.Roles.CustodianToken, args...)
@@ -40,7 +40,7 @@ func exec(t *testing.T, s *stack.Stack, args ...string) stack.Run {
 
 func execAt(t *testing.T, address, token string, args ...string) stack.Run {
 	t.Helper()
-	return stack.Exec(t, []string{"VAULT_ADDR=" + address, "VAULT_TOKEN=" + token, "GORACE=atexit_sleep_ms=10"}, stack.Program(t, "signet"), args...)
+	return stack.Exec(t, []string{"VAULT_ADDR=" + address, "VAULT_TOKEN=" + token}, stack.Program(t, "signet"), args...)
 }
 
 // signet runs a command that must succeed, and returns what it printed.

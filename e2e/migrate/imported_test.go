@@ -137,7 +137,7 @@ func sealedAll(ps []*commonpb.Payload) bool {
 
 func (n *imported) signet(t *testing.T, code int, token string, args ...string) stack.Run {
 	t.Helper()
-	env := []string{"VAULT_ADDR=" + n.Vault.Address, "VAULT_TOKEN=" + token, "TEMPORAL_ADDRESS=" + n.Temporal.Address, "TEMPORAL_NAMESPACE=" + n.namespace, "GORACE=atexit_sleep_ms=10"}
+	env := []string{"VAULT_ADDR=" + n.Vault.Address, "VAULT_TOKEN=" + token, "TEMPORAL_ADDRESS=" + n.Temporal.Address, "TEMPORAL_NAMESPACE=" + n.namespace}
 	run := stack.Exec(t, env, stack.Program(t, "signet"), args...)
 	if run.Code != code {
 		t.Fatalf("signet %v: exit code %d: %s%s", args, run.Code, run.Stdout, run.Stderr)

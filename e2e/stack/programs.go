@@ -39,7 +39,8 @@ func Program(t *testing.T, name string) string {
 func build(name string) (string, error) { return buildAs("race", name, "-race") }
 
 // buildAs compiles into a folder beside the parts, under a name of this process first: another test process may be running
-// the program of before, or building it as well.
+// the program of before, or building it as well. It begins with a copy of that one, which go leaves as it is, without linking
+// it again, where nothing has changed.
 func buildAs(folder, name string, flags ...string) (string, error) {
 	root, err := parts.Root("")
 	if err != nil {
@@ -51,6 +52,11 @@ func buildAs(folder, name string, flags ...string) (string, error) {
 	}
 	temp := fmt.Sprintf("%s.tmp-%d", binary, os.Getpid())
 	defer os.Remove(temp)
+	if before, err := os.ReadFile(binary); err == nil {
+		if err := os.WriteFile(temp, before, 0o755); err != nil {
+			return "", err
+		}
+	}
 	args := append([]string{"build", "-buildvcs=false", "-o", temp}, flags...)
 	cmd := exec.Command("go", append(args, "./cmd/"+name)...)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
@@ -69,13 +75,17 @@ type Run struct {
 	Code           int
 }
 
-// Exec runs a program with nothing but env (and PATH and HOME, an empty folder) in its environment, for a minute at most.
+// briefExit leaves out the race detector's own second of sleep at the end of a process.
+const briefExit = "GORACE=atexit_sleep_ms=10"
+
+// Exec runs a program with nothing but env (and PATH, HOME, an empty folder, and briefExit) in its environment, for a
+// minute at most.
 func Exec(t *testing.T, env []string, program string, args ...string) Run {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), briefExit}, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -111,7 +121,7 @@ func (s *Stack) SignetRun(t *testing.T, args ...string) Run {
 	return s.SignetAs(t, s.Roles.CustodianToken, args...)
 }
 
-// SignetAs runs the CLI with another token. The race detector's own second of sleep at the end of a process is left out.
+// SignetAs runs the CLI with another token.
 func (s *Stack) SignetAs(t *testing.T, token string, args ...string) Run {
 	t.Helper()
 	return Exec(t, s.SignetEnv(s.Vault.Address, token), Program(t, "signet"), args...)
@@ -119,7 +129,7 @@ func (s *Stack) SignetAs(t *testing.T, token string, args ...string) Run {
 
 // SignetEnv is the environment in which the CLI finds the keysets of the stack, over an address of its Vault.
 func (s *Stack) SignetEnv(address, token string) []string {
-	env := []string{"VAULT_ADDR=" + address, "VAULT_TOKEN=" + token, "GORACE=atexit_sleep_ms=10"}
+	env := []string{"VAULT_ADDR=" + address, "VAULT_TOKEN=" + token}
 	if len(s.Options.OwnKeysUnder) > 0 {
 		env = append(env, "SIGNET_OWN_KEYS_UNDER="+strings.Join(s.Options.OwnKeysUnder, ","))
 	}

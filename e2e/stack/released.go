@@ -80,7 +80,7 @@ func buildProfiled() (string, error) {
 // command is the program that the options ask for.
 func (v *Server) command(t *testing.T) *exec.Cmd {
 	t.Helper()
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), briefExit}
 	program, args := "signet-server", []string{"--config", v.ConfigFile}
 	switch {
 	case v.options.Profiled:
