@@ -45,6 +45,7 @@ func (r report) sameAs(t *testing.T, want report) {
 
 // TestAsAWorkflowTheResultIsTheSame takes the census in a namespace of its own, so that the workflow does not count itself.
 func TestAsAWorkflowTheResultIsTheSame(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := filled(t)
 	t.Run("when its only worker is killed", w.workerIsKilled)
 	t.Run("when it fans out and continues as new", w.fansOut)

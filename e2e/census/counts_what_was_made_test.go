@@ -25,6 +25,7 @@ const (
 // TestACensusIsExact makes workflows under three keys, one after another, and a schedule, and lets one activity beat. Some
 // workflows begin under the first key and end under the third.
 func TestACensusIsExact(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := newWorld(t)
 	began := time.Now()
 

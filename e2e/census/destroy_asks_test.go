@@ -31,6 +31,7 @@ type answer struct {
 // TestBothStepsOfADestructionAskTemporal: a compromised key is replaced, and the command says what was sealed with it. It
 // is not scheduled for destruction while anything carries it, nor destroyed when something came back in the waiting period.
 func TestBothStepsOfADestructionAskTemporal(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := newWorld(t)
 	w.Signet(t, "keyset", "policy", keyset, "--propagation-delay=1ms")
 	old := w.next(t)

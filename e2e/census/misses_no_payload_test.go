@@ -68,6 +68,7 @@ func Refuse(_ context.Context, text string) error {
 // TestACensusMissesNoPayload compares the census with a walk over the same histories by reflection, which knows nothing
 // of where Temporal keeps payloads.
 func TestACensusMissesNoPayload(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := newWorld(t)
 	e := w.next(t)
 	extra := worker.New(e.Client, "everything", worker.Options{})

@@ -111,6 +111,7 @@ func blank(d *workflowservice.DescribeScheduleResponse) (keys []string) {
 // TestASchedulesArgumentsMoveToThePrimaryKeyAndNothingElseChanges plans, does it, does it again, and runs the schedule.
 // After that a census finds the old key in what cannot be moved and nowhere else.
 func TestASchedulesArgumentsMoveToThePrimaryKeyAndNothingElseChanges(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := newWorld(t)
 	old := w.next(t)
 	old.create(t, "nightly")
@@ -202,6 +203,7 @@ func TestASchedulesArgumentsMoveToThePrimaryKeyAndNothingElseChanges(t *testing.
 
 // TestAScheduleThatDoesNotOpenIsLeftAsItIs: one is damaged, one is of another scope; the third is sealed anew all the same.
 func TestAScheduleThatDoesNotOpenIsLeftAsItIs(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := newWorld(t)
 	old := w.next(t)
 	for _, id := range []string{"damaged", "whole"} {

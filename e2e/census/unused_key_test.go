@@ -16,6 +16,7 @@ import (
 // TestAKeyIsUnusedWhenTheLastThingThatCarriedItIsGone follows a key from the day on which another is promoted: a schedule
 // and workflows hold it, the schedule moves, the workflows are removed, and then a census proves that nothing is left.
 func TestAKeyIsUnusedWhenTheLastThingThatCarriedItIsGone(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	w := newWorld(t)
 	old := w.next(t)
 	old.create(t, "nightly")

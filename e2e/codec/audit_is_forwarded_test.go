@@ -145,6 +145,7 @@ func awaitLogs(t *testing.T, server *stack.Server, servers ...*logServer) {
 }
 
 func TestTheAuditLogIsForwarded(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := startStack(t)
 	cert, err := parts.WriteCert(filepath.Join(s.Dir, "logs-cert"), "127.0.0.1")
 	if err != nil {

@@ -42,6 +42,7 @@ func lastPart(token string) string { return token[strings.LastIndexByte(token, '
 // TestATokenThatIsNotGoodOpensNothing: in a browser the page still renders, with the reason in place of each payload; a
 // machine, and anybody in strict mode, gets a 401. The attempt is one record that holds nothing a stranger said.
 func TestATokenThatIsNotGoodOpensNothing(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := startStack(t)
 	brief, issued := s.Login(t, s.OIDC, "alice", stack.BriefClient, stack.Audience).Access, time.Now()
 	tokens := append(badTokens(t, s), badToken{"expired", brief, "expired-token"})
