@@ -71,6 +71,8 @@ func TestPrincipals(t *testing.T) {
 		"a standalone activity that is not genuine is refused":          aStandaloneActivityThatIsNotGenuineIsRefused,
 		"recorded histories replay":                                     recordedHistoriesReplay,
 		"nobody is named in the store":                                  nobodyIsNamedInTheStore,
+		"a principal outlives combinations":                             aPrincipalOutlivesCombinations,
+		"what remains is what the threat model says":                    whatRemainsIsWhatTheThreatModelSays,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

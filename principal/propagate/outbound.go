@@ -40,7 +40,7 @@ func (o *workflowOutbound) NewContinueAsNewError(ctx workflow.Context, fn any, a
 	if start, ok := ctx.Value(startedKey{}).(*started); ok {
 		ctx = workflow.WithValue(ctx, principal.Key{}, start.held())
 	}
-	h := hop{kind: KindContinued, target: own(ctx), cron: workflow.GetInfo(ctx).CronSchedule != "", anonymous: true}
+	h := hop{kind: KindContinued, target: own(ctx), anonymous: true} // what continues has no cron schedule: the SDK sends none
 	return o.Next.NewContinueAsNewError(workflow.WithValue(ctx, hopKey{}, h), fn, args...)
 }
 
