@@ -10,7 +10,10 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/signet-temporal/signet/internal/codecclient"
 )
 
 // hostile steers a terminal in each of the ways that text can: an escape, a bell, a return, a tab, the C1 form, and text that
@@ -109,5 +112,39 @@ func TestNoEventSteersATerminal(t *testing.T) {
 	}
 	if n := strings.Count(text.String(), `gnp`); n < 100 {
 		t.Errorf("the text came only %d times: the test tries nothing", n)
+	}
+}
+
+// TestAPayloadThatDidNotOpenIsNeverTakenForData, whatever a codec server answers for it.
+func TestAPayloadThatDidNotOpenIsNeverTakenForData(t *testing.T) {
+	payload := func(encoding string, more ...string) *commonpb.Payload {
+		p := &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte(encoding)}, Data: []byte(`{"message":"no"}`)}
+		for _, m := range more {
+			name, value, _ := strings.Cut(m, "=")
+			p.Metadata[name] = []byte(value)
+		}
+		return p
+	}
+	sealed := payload("binary/encrypted")
+	reference := payload("json/protobuf", "messageType=temporal.api.sdk.v1.ExternalStorageReference")
+	for name, c := range map[string]struct {
+		p, got  *commonpb.Payload
+		refused int
+		closed  bool
+	}{
+		"opened":                           {sealed, payload("json/plain"), 0, false},
+		"refused":                          {sealed, sealed, 403, true},
+		"as it was":                        {sealed, sealed, 0, true},
+		"an explanation":                   {sealed, payload("json/plain", explanationMark+"=1"), 0, true},
+		"a reference as it was":            {reference, reference, 0, true},
+		"a reference in place of the data": {sealed, reference, 0, true},
+		"another's, as it was":             {payload("x/other"), payload("x/other"), 0, false},
+	} {
+		r := &reader{}
+		p := proto.Clone(c.p).(*commonpb.Payload)
+		n := r.take(p, codecclient.Result{Payload: c.got, Refused: c.refused})
+		if (n.closed != "") != c.closed || (r.result.Closed == 1) != c.closed || c.closed && (r.result.Decoded != 0 || !proto.Equal(p, c.p) || r.result.judge() == nil) {
+			t.Errorf("%s: %+v, %+v", name, n, r.result)
+		}
 	}
 }

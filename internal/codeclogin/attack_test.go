@@ -82,9 +82,6 @@ func TestAnIssuerThatLies(t *testing.T) {
 		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		}, "", true},
-		"no bearer token": {func(w http.ResponseWriter, _ *http.Request) {
-			answerJSON(w, map[string]any{"access_token": "a", "token_type": "mac", "id_token": "a.b.c"})
-		}, "", false},
 		"an error that steers": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(400)
 			answerJSON(w, map[string]any{"error": "\x1b[2Jplanted"})
@@ -116,6 +113,20 @@ func TestAnIssuerThatLies(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no bearer token", func(t *testing.T) {
+		i := newIssuer(t)
+		i.tokenType = "DPoP" // as a bearer token it would be refused, or accepted from whoever has it
+		if _, err := i.provider(t, Settings{}).Refresh(t.Context(), &Tokens{Refresh: "old-refresh", Subject: "u-alice"}); err == nil || !strings.Contains(err.Error(), "issued no bearer token") {
+			t.Error(err)
+		}
+	})
+	t.Run("a long name", func(t *testing.T) {
+		i := newIssuer(t)
+		i.discovery["issuer"] = "https://" + strings.Repeat("planted", 100)
+		if _, err := Discover(t.Context(), Settings{Issuer: i.URL, ClientID: "cli"}, nil); err == nil || strings.Contains(err.Error(), "planted") {
+			t.Error(err)
+		}
+	})
 	t.Run("a redirect of its addresses", func(t *testing.T) {
 		moved := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
 		defer moved.Close()

@@ -26,6 +26,7 @@ type issuer struct {
 	subject   string
 	withoutID bool
 	refuse    string // error code of the token endpoint
+	tokenType string // of access tokens
 	lifetime  int    // of access tokens, in seconds
 	discovery map[string]any
 }
@@ -36,7 +37,7 @@ func newIssuer(t *testing.T) *issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &issuer{key: key, subject: "u-alice", lifetime: 300}
+	i := &issuer{key: key, subject: "u-alice", tokenType: "Bearer", lifetime: 300}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, i.discovery) })
 	mux.HandleFunc("/jwks", func(w http.ResponseWriter, _ *http.Request) {
@@ -66,7 +67,7 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, map[string]string{"error": i.refuse, "error_description": "planted-description"})
 		return
 	}
-	out := map[string]any{"access_token": rand.Text(), "token_type": "Bearer", "refresh_token": rand.Text(), "expires_in": i.lifetime}
+	out := map[string]any{"access_token": rand.Text(), "token_type": i.tokenType, "refresh_token": rand.Text(), "expires_in": i.lifetime}
 	if !i.withoutID {
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: i.key, KeyID: "k"}}, nil)
 		if err != nil {
