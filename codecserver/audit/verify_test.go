@@ -178,3 +178,35 @@ func TestTheExampleOfTheSpecificationIsWhole(t *testing.T) {
 		t.Errorf("the example: whole %t, %d records, %s", whole, v.Records, got)
 	}
 }
+
+// TestACutLineIsNotTakenAway: the record behind it tells of it.
+func TestACutLineIsNotTakenAway(t *testing.T) {
+	spec, err := os.ReadFile(filepath.Join("..", "..", "docs", "spec", "audit-v1.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(spec), "```json\n")
+	example, _, _ = strings.Cut(example, "```")
+	var whole []string
+	for line := range strings.Lines(example) {
+		if _, _, ok := audit.Parse([]byte(strings.TrimSuffix(line, "\n"))); ok {
+			whole = append(whole, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	if len(whole) != 3 || len(whole) == strings.Count(example, "\n") {
+		t.Fatalf("the example has %d records", len(whole))
+	}
+	if got, _, ok := verify(t, text(whole...)); ok || !strings.Contains(got, "a line that was cut short stood before record") {
+		t.Errorf("whole %t, found %q", ok, got)
+	}
+}
+
+// TestABeginningThatWasMadeUp: a record with number 1 that has another before it, with a hash that is right.
+func TestABeginningThatWasMadeUp(t *testing.T) {
+	lines := chain(t, 2)
+	content, _, _ := strings.Cut(strings.Replace(lines[0], strings.Repeat("0", 64), strings.Repeat("1", 64), 1), `,"hash":"`)
+	made := fmt.Sprintf(`%s,"hash":"%x"}`, content, sha256.Sum256([]byte(content)))
+	if got, _, ok := verify(t, text(made)); ok || got != "f:1: record 1 says that a record stood before it" {
+		t.Errorf("whole %t, found %q", ok, got)
+	}
+}

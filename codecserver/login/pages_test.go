@@ -45,6 +45,16 @@ func TestPagesRunAndLoadNothingAndQuoteNobody(t *testing.T) {
 			!strings.Contains(csp, "frame-ancestors 'none'") || resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("headers %v", resp.Header)
 		}
+		for name, want := range map[string]string{"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "same-origin", "Content-Type": "text/html; charset=utf-8"} {
+			if got := resp.Header.Get(name); got != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+		for _, want := range []string{"form-action 'self'", "base-uri 'none'"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("the policy is %q, without %s", csp, want)
+			}
+		}
 		body, err := io.ReadAll(resp.Body)
 		if err != nil {
 			t.Fatal(err)
@@ -55,6 +65,14 @@ func TestPagesRunAndLoadNothingAndQuoteNobody(t *testing.T) {
 		return string(body)
 	}
 	check(v.do(l, "GET", "/login", nil))
+	check(v.do(l, "GET", "/login/nothing", nil))
+	check(v.do(l, "POST", pathLogout, http.Header{"Origin": {"https://evil.example"}}))
+	// What leads on is kept by nobody, and takes no address with a code or state along.
+	for _, resp := range []*http.Response{v.do(l, "GET", pathStart, nil), v.do(l, "POST", pathLogout, http.Header{"Origin": {l.o.URL}})} {
+		if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: headers %v", resp.Status, resp.Header)
+		}
+	}
 	evil := "%3Cscript%3Ealert(1)%3C%2Fscript%3E"
 	v.do(l, "GET", pathStart, nil)
 	if body := check(v.do(l, "GET", pathCallback+"?error="+evil+"&error_description="+evil+"&state="+evil, nil)); strings.Contains(body, "alert") {

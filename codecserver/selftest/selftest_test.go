@@ -121,16 +121,17 @@ func TestOnlyThePageItselfMayHaveItPlayed(t *testing.T) {
 		change func(*http.Request)
 		want   int
 	}{
-		"no origin":      {good, func(r *http.Request) { r.Header.Del("Origin") }, 403},
-		"the Web UI":     {good, func(r *http.Request) { r.Header.Set("Origin", ui) }, 403},
-		"null":           {good, func(r *http.Request) { r.Header.Set("Origin", "null") }, 403},
-		"two origins":    {good, func(r *http.Request) { r.Header.Add("Origin", "https://codec.example.com") }, 403},
-		"a form":         {good, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 403},
-		"GET":            {good, func(r *http.Request) { r.Method = "GET" }, 405},
-		"no JSON":        {"x", nil, 400},
-		"another member": {`{"payload":"x"}`, nil, 400},
-		"a header in it": {`{"origin":"https://a\r\nX: y","namespace":"payments"}`, nil, 400},
-		"too much":       {`{"namespace":"` + strings.Repeat("x", maxBody) + `"}`, nil, 400},
+		"no origin":       {good, func(r *http.Request) { r.Header.Del("Origin") }, 403},
+		"the Web UI":      {good, func(r *http.Request) { r.Header.Set("Origin", ui) }, 403},
+		"null":            {good, func(r *http.Request) { r.Header.Set("Origin", "null") }, 403},
+		"two, ours first": {good, func(r *http.Request) { r.Header["Origin"] = []string{r.Header.Get("Origin"), ui} }, 403},
+		"two origins":     {good, func(r *http.Request) { r.Header.Add("Origin", "https://codec.example.com") }, 403},
+		"a form":          {good, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 403},
+		"GET":             {good, func(r *http.Request) { r.Method = "GET" }, 405},
+		"no JSON":         {"x", nil, 400},
+		"another member":  {`{"payload":"x"}`, nil, 400},
+		"a header in it":  {`{"origin":"https://a\r\nX: y","namespace":"payments"}`, nil, 400},
+		"too much":        {`{"namespace":"` + strings.Repeat("x", maxBody) + `"}`, nil, 400},
 	} {
 		t.Run(says, func(t *testing.T) {
 			w := probe(h, c.body, func(r *http.Request) {
@@ -139,6 +140,9 @@ func TestOnlyThePageItselfMayHaveItPlayed(t *testing.T) {
 					c.change(r)
 				}
 			})
+			if w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("X-Content-Type-Options") != "nosniff" || w.Header().Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("headers %v", w.Header())
+			}
 			if w.Code != c.want || strings.Contains(w.Body.String(), "decode") {
 				t.Errorf("%d %s, want %d", w.Code, w.Body, c.want)
 			}

@@ -156,14 +156,15 @@ func (f *Forwarder) say(t trouble, last audit.Head) {
 // connection is one connection, and what was sent over it.
 type connection struct {
 	*Forwarder
-	conn   net.Conn
-	closed chan error
-	source *source
-	last   audit.Head // that was sent
-	sent   int64      // bytes
-	open   []sent     // records that do not count yet, in their order
-	ending time.Time  // when ctx has ended
-	ended  bool       // the other side was told that nothing more comes
+	conn    net.Conn
+	closed  chan error
+	source  *source
+	last    audit.Head // that was sent
+	sent    int64      // bytes
+	open    []sent     // records that do not count yet, in their order
+	drained bool       // the log had nothing more
+	ending  time.Time  // when ctx has ended
+	ended   bool       // the other side was told that nothing more comes
 }
 
 type sent struct {
@@ -189,7 +190,9 @@ func (c *connection) leave() {
 
 // forward sends what is next in the log, and reports whether there was anything.
 func (c *connection) forward() (bool, error) {
+	from := c.source
 	lines, err := c.read()
+	c.drained = err == nil && len(lines) == 0 && from != nil && c.source == from
 	if err != nil || len(lines) == 0 {
 		return false, err
 	}
@@ -294,7 +297,7 @@ func (c *connection) note(n int) error {
 		}
 		c.set(func(s *Status) { s.Delivered = at })
 	}
-	if len(c.open) == 0 {
+	if len(c.open) == 0 && c.drained {
 		c.mu.Lock()
 		c.current = time.Now()
 		c.mu.Unlock()
