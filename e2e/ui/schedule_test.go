@@ -40,6 +40,7 @@ func TestASchedulesInputIsSealedOnceHoweverOftenItIsSaved(t *testing.T) {
 	})
 	for _, v := range versions() {
 		t.Run(string(v), func(t *testing.T) {
+			t.Parallel() // the longest of the tests
 			id := "nightly-" + string(v)
 			ui, b := w.uis[v][setting{}], openBrowser(t, w.server.Cert.CAFile)
 			page := ui + "/namespaces/orders/schedules/" + id
