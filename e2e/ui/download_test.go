@@ -1,15 +1,9 @@
 package ui
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	cdpbrowser "github.com/chromedp/cdproto/browser"
-	"github.com/chromedp/chromedp"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -83,25 +77,7 @@ func (b *browser) openInput(v version) {
 // download clicks on the size of the payload, and returns the file that the browser saves.
 func (b *browser) download() string {
 	b.t.Helper()
-	dir := b.t.TempDir()
-	if _, err := chromedp.Call(b.ctx, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir}); err != nil {
-		b.t.Fatal(err)
-	}
+	dir := b.saveInto()
 	b.click(sizeButton)
-	var text []byte
-	stack.Eventually(b.t, time.Minute, func() error {
-		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		if err == nil && len(files) == 0 {
-			err = os.ErrNotExist
-		}
-		if err != nil {
-			return err
-		}
-		if text, err = os.ReadFile(files[0]); err == nil {
-			var whole any
-			err = json.Unmarshal(text, &whole)
-		}
-		return err
-	})
-	return string(text)
+	return string(awaitFile(b.t, dir))
 }

@@ -1,11 +1,13 @@
 package ui
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/signet-temporal/signet/e2e/stack"
+	"github.com/signet-temporal/signet/tools/parts"
 )
 
 // Titles of events in the event history; a click on one opens the event.
@@ -26,6 +28,7 @@ func TestOperatorWhoMaySeesPlaintext(t *testing.T) {
 			b.rendered()
 			w.checkTraffic(t, b)
 			b.screenshot("history")
+			b.savesHistory(w, map[string]holds{encodedFile: {sealed: sealedPayloads}, decodedFile: {secrets: true}, readableFile: {secrets: true}})
 
 			// The failure is decoded where a person opens its event.
 			b.click(failedRow)
@@ -96,6 +99,7 @@ func TestOperatorWhoMayNotSeesTheExplanation(t *testing.T) {
 			b.rendered()
 			b.holdsNothing()
 			b.screenshot("history")
+			b.savesHistory(w, map[string]holds{decodedFile: {explained: sealedPayloads}, readableFile: {explained: sealedPayloads}})
 
 			b.click(failedRow)
 			b.awaitText("Declined")
@@ -148,31 +152,52 @@ func TestWithoutACodecThePageShowsCiphertext(t *testing.T) {
 	}
 }
 
+// In strict mode the Web UI gets the status, and says nothing about the cause, unless it is told what to say.
 func TestInStrictModeThePageShowsCiphertextAndTheUIsOwnError(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, stack.ServerOptions{Mode: "strict"}, setting{})
+	const sentence = "Ask #payments-oncall, or open the self-test."
+	told := setting{sentence: sentence}
+	w := newWorld(t, stack.ServerOptions{Mode: "strict"}, setting{}, told)
+	alice := w.uiTokens(t, "alice")
+	inPlace := map[version][]string{ui253: {"Data decoding failed"}} // beside the banner
 	for _, v := range versions() {
 		t.Run(string(v), func(t *testing.T) {
 			b := openBrowser(t, w.server.Cert.CAFile)
-			ui := w.uis[v][setting{}]
-			b.logIn(w.page(ui, "history"), "bob")
-			b.awaitText(map[version]string{ui258: unreachable, ui253: "Data decoding failed"}[v], w.sealedInput)
-			b.awaitQuiet(t, "POST", w.server.URL, 3)
-			b.rendered()
-			b.holdsNothing()
-			b.screenshot("history")
-			posts := b.with("POST", w.server.URL)
-			t.Logf("%d decodes", len(posts))
-			for _, x := range posts {
-				if x.status != 403 || x.refused != "" {
-					t.Errorf("the page must get the status: %+v", x)
-				}
-			}
+			b.logIn(w.page(w.uis[v][setting{}], "history"), "bob")
+			w.refused(t, b, 403, append(inPlace[v], unreachable)...)
+			b.savesHistory(w, map[string]holds{decodedFile: {sealed: sealedPayloads}, readableFile: {sealed: sealedPayloads}})
 			for _, r := range w.decisions(t, "u-bob") {
 				if r.Decision != "deny" || r.Reason != "not-granted" {
 					t.Errorf("audit has %+v", r)
 				}
 			}
+
+			b = openBrowser(t, w.server.Cert.CAFile)
+			b.plant(w.uis[v][told], parts.Tokens{Access: unsigned(t, alice.Access), ID: alice.ID})
+			b.open(w.page(w.uis[v][told], "history"))
+			w.refused(t, b, 401, append(inPlace[v], sentence)...)
+			for _, r := range w.decisions(t, "") {
+				if r.Decision != "deny" || r.Reason != "bad-signature" {
+					t.Errorf("audit has %+v", r)
+				}
+			}
 		})
+	}
+}
+
+// refused: the history page renders with ciphertext and what the UI says, and each of its requests had the status.
+func (w *world) refused(t *testing.T, b *browser, status int64, says ...string) {
+	t.Helper()
+	b.awaitText(append(says, w.sealedInput)...)
+	b.awaitQuiet(t, "POST", w.server.URL, 3)
+	b.rendered()
+	b.holdsNothing()
+	b.screenshot(fmt.Sprint("history-", status))
+	posts := b.with("POST", w.server.URL)
+	t.Logf("%d decodes", len(posts))
+	for _, x := range posts {
+		if x.status != status || x.refused != "" {
+			t.Errorf("the page must get the status: %+v", x)
+		}
 	}
 }

@@ -80,6 +80,8 @@ type setting struct {
 	withoutLogin bool
 	otherIssuer  bool // people log in at an OpenID provider that signet-server does not know
 	cookies      bool // people log in to signet-server, and the Web UI has browsers send its cookie
+
+	sentence string // what it says when the codec server refuses
 }
 
 // world is a stack with a signet-server, and in the namespace payments one completed workflow, sealed throughout.
@@ -168,7 +170,7 @@ func (w *world) startUI(t *testing.T, v version, s setting, codec string) string
 		Assets: map[version]string{ui258: paths.UI258, ui253: paths.UI253}[v],
 	}
 	if !s.withoutCodec {
-		config.Codec = parts.UICodec{Endpoint: codec, PassAccessToken: !s.cookies, IncludeCredentials: s.cookies}
+		config.Codec = parts.UICodec{Endpoint: codec, PassAccessToken: !s.cookies, IncludeCredentials: s.cookies, DefaultErrorMessage: s.sentence}
 	}
 	provider := w.OIDC
 	if s.otherIssuer {
