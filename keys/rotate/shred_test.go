@@ -206,6 +206,44 @@ func TestShreddingRemovesTheKEKOfItsOwnLast(t *testing.T) {
 	})
 }
 
+// versions is a store that keeps earlier versions of a document until it forgets them, as Vault does.
+type versions struct {
+	*keystest.Store
+	earlier []*keys.Keyset
+}
+
+func (v *versions) Replace(ctx context.Context, k *keys.Keyset, old keys.Version) (keys.Version, error) {
+	before, _, err := v.Fetch(ctx, k.Name)
+	if err != nil {
+		return "", err
+	}
+	v.earlier = append(v.earlier, before)
+	return v.Store.Replace(ctx, k, old)
+}
+
+func (v *versions) Forget(ctx context.Context, name string) error {
+	v.earlier = nil
+	return v.Store.Forget(ctx, name)
+}
+
+// TestShreddingLeavesNoEarlierVersionWithKeys: neither the last one that had them.
+func TestShreddingLeavesNoEarlierVersionWithKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, kek := doomed(t)
+		v := &versions{Store: store}
+		if _, err := rotate.Shred(t.Context(), v, kek, name, anyway); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range v.earlier {
+			for _, key := range k.Keys {
+				if len(key.Wrapped) > 0 {
+					t.Errorf("an earlier version has key %s", key.ID)
+				}
+			}
+		}
+	})
+}
+
 // TestADocumentThatSaysItIsShreddedIsNotBelieved: whoever may write documents can say so, and that there never was a KEK
 // of its own. The configuration knows better, and whoever carries the shredding out removes it.
 func TestADocumentThatSaysItIsShreddedIsNotBelieved(t *testing.T) {

@@ -98,6 +98,9 @@ func TestAKeysetOfItsOwnIsWrappedByItsOwnTransitKeyAndNoOther(t *testing.T) {
 func TestATransitKeyOfItsOwnIsMadeReleasedAndRemoved(t *testing.T) {
 	released := reply{status: 200, body: strings.Replace(derivedKey.body, `"deletion_allowed":false`, `"deletion_allowed":true`, 1)}
 	transit := reply{status: 200, body: `{"data":{"path":"transit/","type":"transit","options":null}}`}
+	noRoute := reply{status: 404, body: `{"errors":["no handler for route \"transit/keys/signet__tenant__acme\". route entry not found."]}`}
+	elsewhere := reply{status: 404, body: `{"errors":["page not found"]}`}
+	convergent := reply{status: 200, body: strings.Replace(derivedKey.body, `"derived":true`, `"derived":true,"convergent_encryption":true`, 1)}
 	deleted := reply{status: 400, body: `{"errors":["could not delete key; not found"]}`}
 	const mountOf, config = "GET sys/internal/ui/mounts/transit/keys/signet", "PUT " + ownKeyPath + "/config"
 	prepare := func(s *Store) error { return s.PrepareKEK(t.Context(), "tenant/acme") }
@@ -119,11 +122,17 @@ func TestATransitKeyOfItsOwnIsMadeReleasedAndRemoved(t *testing.T) {
 		"release what is gone":     {release, map[string][]reply{"GET " + ownKeyPath: {nothingThere}, mountOf: {transit}}, nil, 0, ""},
 		"release, denied":          {release, map[string][]reply{"GET " + ownKeyPath: {derivedKey}, config: {denied}}, map[string]map[string]any{ownKeyPath + "/config": {"deletion_allowed": true}}, 403, `grants "update" on path "` + ownKeyPath + `/config"`},
 		"release elsewhere":        {release, map[string][]reply{"GET " + ownKeyPath: {nothingThere}, mountOf: {kv1Mount}}, nil, 0, "no Transit engine"},
-		"remove":                   {remove, map[string][]reply{"GET " + ownKeyPath: {released}, "DELETE " + ownKeyPath: {noContent}}, map[string]map[string]any{ownKeyPath: nil}, 0, ""},
-		"remove what is gone":      {remove, map[string][]reply{"GET " + ownKeyPath: {nothingThere}, mountOf: {transit}}, nil, 0, ""},
-		"remove, sent twice":       {remove, map[string][]reply{"GET " + ownKeyPath: {released, nothingThere}, mountOf: {transit}, "DELETE " + ownKeyPath: {deleted}}, map[string]map[string]any{ownKeyPath: nil}, 0, ""},
-		"remove, denied":           {remove, map[string][]reply{"GET " + ownKeyPath: {released}, "DELETE " + ownKeyPath: {denied}}, map[string]map[string]any{ownKeyPath: nil}, 403, `grants "delete" on path "` + ownKeyPath + `"`},
-		"remove, may not look":     {remove, map[string][]reply{"GET " + ownKeyPath: {denied}}, nil, 403, `grants "read" on path "` + ownKeyPath + `"`},
+		// Whatever stands in between can answer so, and then nobody may say that the key is gone.
+		"release, no such route":    {release, map[string][]reply{"GET " + ownKeyPath: {noRoute}}, nil, 404, "no Transit engine"},
+		"remove, no such route":     {remove, map[string][]reply{"GET " + ownKeyPath: {noRoute}}, nil, 404, "no Transit engine"},
+		"release, a proxy's answer": {release, map[string][]reply{"GET " + ownKeyPath: {elsewhere}}, nil, 404, "no Transit engine"},
+		"remove, a proxy's answer":  {remove, map[string][]reply{"GET " + ownKeyPath: {elsewhere}}, nil, 404, "no Transit engine"},
+		"make over a convergent":    {prepare, map[string][]reply{"GET " + ownKeyPath: {convergent}}, nil, 0, "convergent encryption"},
+		"remove":                    {remove, map[string][]reply{"GET " + ownKeyPath: {released}, "DELETE " + ownKeyPath: {noContent}}, map[string]map[string]any{ownKeyPath: nil}, 0, ""},
+		"remove what is gone":       {remove, map[string][]reply{"GET " + ownKeyPath: {nothingThere}, mountOf: {transit}}, nil, 0, ""},
+		"remove, sent twice":        {remove, map[string][]reply{"GET " + ownKeyPath: {released, nothingThere}, mountOf: {transit}, "DELETE " + ownKeyPath: {deleted}}, map[string]map[string]any{ownKeyPath: nil}, 0, ""},
+		"remove, denied":            {remove, map[string][]reply{"GET " + ownKeyPath: {released}, "DELETE " + ownKeyPath: {denied}}, map[string]map[string]any{ownKeyPath: nil}, 403, `grants "delete" on path "` + ownKeyPath + `"`},
+		"remove, may not look":      {remove, map[string][]reply{"GET " + ownKeyPath: {denied}}, nil, 403, `grants "read" on path "` + ownKeyPath + `"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := script(test.answers)
