@@ -2,6 +2,9 @@
 // temporal CLI and the SDKs' remote codecs speak it. It adds what the protocol lacks: who asks, whether they may, and a
 // record of it.
 //
+// Begin with the program signet-server, which makes a [Handler] from a configuration. [New] is for a program of one's own:
+// the example has it in one piece.
+//
 // # The way of a request
 //
 //	HTTP (origin, method, type) → who (Authenticator) → payloads → may (Policy, Limits) → open → mask → audit → answer

@@ -1,6 +1,9 @@
 // Package converter seals what the Temporal SDK stores: a [Codec] for payloads, and a [DataConverter] and a
 // [FailureConverter] built on it that belong together.
 //
+// Begin with signet.NewPlugin, which sets them in a client, its workers and a replayer. [NewDataConverter] is for what has
+// no client: the example has it in one piece.
+//
 // # What is promised
 //
 //   - Every payload that leaves a DataConverter or a FailureConverter is sealed in the format of

@@ -1,6 +1,9 @@
 // Package keys holds the keysets that seal and open payloads: what a keyset is, where it is kept, and the ring of
 // unwrapped keys that a worker holds in memory.
 //
+// Begin with the command "signet keyset create", and with [NewRing] over a store: package vaultstore, or filestore on a
+// laptop.
+//
 // A keyset is one document. Its primary key seals; every enabled key opens. Each key is a Tink keyset of exactly one
 // key, encrypted on its own by a key-encryption key ([KEK]) with the keyset's name as associated data, so that a key
 // copied into another keyset's document does not open, and one key can be destroyed without touching the others.

@@ -48,7 +48,7 @@ type checker struct {
 func New() *analysis.Analyzer {
 	a := &analysis.Analyzer{
 		Name: "labels",
-		Doc:  "find sensitive data without a label, and labelled data in what Temporal stores in clear",
+		Doc:  "find sensitive data without labels, and labelled data that Temporal stores in clear",
 		URL:  "https://pkg.go.dev/github.com/signet-temporal/signet/labels/vet",
 	}
 	fields := regexp.MustCompile(DefaultFields)

@@ -2,6 +2,8 @@
 // once, and returns a [principal.Caller]. An [Edge] does so for HTTP and gRPC servers that start workflows: what comes
 // after it finds a [principal.Principal] in the context, and no token anywhere.
 //
+// Begin with [New], which takes the issuers, and [NewEdge]: docs/principal-edge.md has both in place.
+//
 // # What is required of a token
 //
 // A signature by a key that its issuer publishes, with an algorithm of the issuer's list (never "none", never HMAC); an
