@@ -21,6 +21,9 @@ import (
 // certificate and its key, or a file that is being written, are not read halfway.
 const watchEvery = time.Second
 
+// retryEvery is how often a change that was not taken is tried again: what it lacked, a keyset or an issuer, may be there.
+const retryEvery = time.Minute
+
 // live serves with what was built last. A request is served to its end by what it began with.
 type live struct {
 	file  string
@@ -90,10 +93,12 @@ func (c *loaded) canReplace(old *loaded) error {
 	return nil
 }
 
-// watch reloads at each hangup and when a file has changed, also since the first configuration was read, until ctx ends.
-func (l *live) watch(ctx context.Context, hangup <-chan os.Signal) {
-	look := time.NewTicker(watchEvery)
+// watch reloads at each hangup and when a file has changed, also since the first configuration was read, and tries again
+// while a change is not taken, until ctx ends.
+func (l *live) watch(ctx context.Context, hangup <-chan os.Signal, retry time.Duration) {
+	look, again := time.NewTicker(watchEvery), time.NewTicker(retry)
 	defer look.Stop()
+	defer again.Stop()
 	applied, reloads := l.now.Load().config.seen, l.now.Load().metrics.reloads
 	last := applied
 	for {
@@ -102,6 +107,11 @@ func (l *live) watch(ctx context.Context, hangup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hangup:
+		case <-again.C:
+			if !l.stale.Load() {
+				continue
+			}
+			why = "trying again"
 		case <-look.C:
 			was := last
 			if last = l.now.Load().config.fingerprint(l.file); last == applied || last != was {

@@ -61,13 +61,45 @@ func TestWhatChangesWhileTheServerStartsIsTaken(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		l.watch(ctx, nil)
+		l.watch(ctx, nil, retryEvery)
 	}()
 	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), "configuration not reloaded") && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 	}
 	stop()
 	<-ended
 	if !strings.Contains(log.String(), `why="a file changed" error=`) {
+		t.Errorf("the log is %q", log.String())
+	}
+}
+
+// TestAChangeThatIsNotTakenIsTriedAgain: what it lacks, a keyset say, may come without a file changing.
+func TestAChangeThatIsNotTakenIsTriedAgain(t *testing.T) {
+	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil)
+	file := filepath.Join(a.dir, "config.yaml")
+	c, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, metrics := &syncBuffer{}, newMetrics()
+	l := newLive(file, &built{config: c, metrics: metrics}, slog.New(slog.NewTextHandler(log, nil)))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.watch(ctx, nil, 100*time.Millisecond)
+	}()
+	time.Sleep(300 * time.Millisecond)
+	if calm := log.String(); calm != "" {
+		t.Errorf("nothing is wrong, and the log is %q", calm)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); strings.Count(log.String(), `why="trying again" error=`) < 2 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	}
+	stop()
+	<-ended
+	if strings.Count(log.String(), `why="a file changed"`) != 1 || strings.Count(log.String(), `why="trying again" error=`) < 2 {
 		t.Errorf("the log is %q", log.String())
 	}
 }

@@ -93,7 +93,7 @@ func serveOn(ctx context.Context, listener net.Listener, l *live, log *slog.Logg
 	defer watching.Wait()
 	ctx, cancelWatch := context.WithCancel(ctx)
 	defer cancelWatch()
-	watching.Go(func() { l.watch(ctx, hangup) })
+	watching.Go(func() { l.watch(ctx, hangup, retryEvery) })
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serving: %w", err)
