@@ -41,6 +41,7 @@ func TestAUserCountsWhoIsProvedToBelongToAnAccount(t *testing.T) {
 		"one of the account":                      {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(nil), ""},
 		"of another account, with a good token":   {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Email = "eve@evil.example" }), "unknown-account"},
 		"without an address":                      {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Email = "" }), "unknown-account"},
+		"without an address, where one has none":  {Options{Accounts: []string{"a2b3c"}, Users: directory{"": ann}}, caller(func(c *principal.Caller) { c.Email = "" }), "unknown-account"},
 		"with an address that looks alike":        {Options{Accounts: []string{"a2b3c"}, Users: directory{"ann@eхample.com": ann}}, caller(func(c *principal.Caller) { c.Email = "ann@eхample.com" }), "unknown-account"},
 		"when nobody can be asked":                {Options{Accounts: []string{"a2b3c"}, Users: known}, caller(func(c *principal.Caller) { c.Email = "outage@example.com" }), "identity-provider-unavailable"},
 		"by the claim":                            {Options{Accounts: []string{"zzzzz", "a2b3c"}, Claim: "account"}, caller(nil), ""},

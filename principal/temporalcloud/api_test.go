@@ -68,3 +68,24 @@ func TestTheAPIIsAskedForOneUserAndItsAnswerNotBelievedBlindly(t *testing.T) {
 		t.Errorf("no key: %v", err)
 	}
 }
+
+// TestAnAnswerWithoutAnEndIsNotRead: whoever stands between could fill the memory.
+func TestAnAnswerWithoutAnEndIsNotRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("sesame"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for chunk := make([]byte, 64<<10); sent < 64<<20; sent += len(chunk) {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	_, err := (&API{Address: server.URL, KeyFile: file, Account: "a2b3c"}).User(t.Context(), "ann@example.com")
+	server.Close() // the handler has ended
+	if err == nil || sent >= 64<<20 {
+		t.Errorf("%d bytes were sent: %v", sent, err)
+	}
+}
