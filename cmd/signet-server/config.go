@@ -143,7 +143,7 @@ type issuerConfig struct {
 // policyConfig names the policy file or holds the policy; exactly one of the two. The package documentation of
 // codecserver/policy describes it.
 type policyConfig struct {
-	File            string           `yaml:"file"`
+	File            string           `yaml:"file"` // the policy in a file of its own, in place of what follows
 	policy.Document `yaml:",inline"` // deny, grants, permissions
 }
 
@@ -177,7 +177,7 @@ type tenantsConfig struct {
 
 // corsConfig lists Web UIs by origin, exactly as browsers send it: https://temporal.example.com.
 type corsConfig struct {
-	Origins []string `yaml:"origins"`
+	Origins []string `yaml:"origins"` // of Web UIs, exactly as browsers send them: https://temporal.example.com
 	// AllowCredentials lets browsers send cookies, for a proxy in front of this server that logs people in.
 	AllowCredentials bool `yaml:"allowCredentials"`
 }
@@ -210,7 +210,7 @@ type limitsConfig struct {
 	// Beyond it, a person sees an explanation and machines get status 429. A page of the Web UI has some 200 payloads, the
 	// download of a long history tens of thousands. Grants with bulk: true are not counted. Defaults 3000 and 10.
 	PayloadBurst      int     `yaml:"payloadBurst"`
-	PayloadsPerSecond float64 `yaml:"payloadsPerSecond"`
+	PayloadsPerSecond float64 `yaml:"payloadsPerSecond"` // see PayloadBurst
 
 	DownloadLimits `yaml:",inline"`
 }

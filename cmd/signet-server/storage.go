@@ -46,7 +46,7 @@ type DownloadLimits struct {
 	// DownloadBurstBytes is how much is fetched for one caller at once, and DownloadBytesPerSecond how fast that comes
 	// back. A reference costs 64 KiB at least. Beyond it, status 429. Defaults 268435456 (256 MiB) and 1048576 (1 MiB).
 	DownloadBurstBytes     int64   `yaml:"downloadBurstBytes"`
-	DownloadBytesPerSecond float64 `yaml:"downloadBytesPerSecond"`
+	DownloadBytesPerSecond float64 `yaml:"downloadBytesPerSecond"` // see DownloadBurstBytes
 }
 
 func (l DownloadLimits) check() error {

@@ -27,8 +27,8 @@ import (
 //	      method: kubernetes
 //	      role: signet-server
 type Config struct {
-	File  *File  `yaml:"file"`
-	Vault *Vault `yaml:"vault"`
+	File  *File  `yaml:"file"`  // a directory, for development
+	Vault *Vault `yaml:"vault"` // HashiCorp Vault
 }
 
 // File keeps keysets and the key that wraps them in one directory of this machine: for development only, since whoever
@@ -57,7 +57,7 @@ type Vault struct {
 	// ClientCert and ClientKey are PEM files with the TLS certificate that this process shows to Vault, and its private
 	// key. They are read again for every connection. Default: VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, else none.
 	ClientCert string `yaml:"clientCert"`
-	ClientKey  string `yaml:"clientKey"`
+	ClientKey  string `yaml:"clientKey"` // see ClientCert
 	// TLSServerName is the name in Vault's certificate, if it is not that of the address. Default:
 	// VAULT_TLS_SERVER_NAME, else the name in the address.
 	TLSServerName string `yaml:"tlsServerName"`
