@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signet-temporal/signet/codecserver/audit"
 )
@@ -303,6 +304,51 @@ func TestAFileOfAnotherChainIsNotTakenForTheNext(t *testing.T) {
 			continue
 		}
 		_ = s.file.Close()
+	}
+}
+
+// TestNothingIsMissedWhileFilesAreRotated: a file may be renamed, and another made in its place, while it is looked for.
+func TestNothingIsMissedWhileFilesAreRotated(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	l, err := audit.OpenFile(path, audit.FileOptions{MaxSize: 1}) // a file for each record
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const records = 60
+	written := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < records && err == nil; i++ {
+			err = l.Write(t.Context(), audit.Record{RequestID: "R", Decision: audit.Allow})
+		}
+		written <- err
+	}()
+	var last audit.Head
+	for deadline := time.Now().Add(time.Minute); last.Seq < records; {
+		s, got, err := open(path, last)
+		if err != nil || got != "" || time.Now().After(deadline) {
+			t.Fatalf("behind record %d: %q, %v", last.Seq, got, err)
+		}
+		if s == nil {
+			continue
+		}
+		lines, _, err := s.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = s.file.Close() // it was read
+		for _, line := range lines {
+			head, _, ok := audit.Parse(line)
+			if !ok || head.Seq != last.Seq+1 {
+				t.Fatalf("behind record %d came %d", last.Seq, head.Seq)
+			}
+			last = head
+		}
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -53,10 +53,10 @@ func TestAServerThatLiesDown(t *testing.T) {
 				}
 			}
 			synctest.Test(t, func(t *testing.T) {
-				says, done, dialed := &lockedText{}, &atomic.Bool{}, 0
+				says, done, dialed := &lockedText{}, &atomic.Bool{}, &atomic.Int64{}
 				var ends []net.Conn
 				f, err := New(Options{File: path, Cursor: filepath.Join(dir, "cursor"), Logger: slog.New(slog.NewTextHandler(says, nil)), Dial: func(context.Context) (net.Conn, error) {
-					dialed++
+					dialed.Add(1)
 					here, there := net.Pipe()
 					ends = append(ends, there)
 					if done.Load() {
@@ -73,8 +73,8 @@ func TestAServerThatLiesDown(t *testing.T) {
 				over := make(chan struct{})
 				go func() { defer close(over); f.Run(ctx) }()
 				time.Sleep(2 * time.Minute)
-				if s := f.Status(l.Head()); s.Delivered.Seq != 0 || s.Lag < time.Minute || dialed < 2 || !strings.Contains(says.text(), "audit log is not forwarded: trying again") {
-					t.Errorf("%+v, dialed %d times, it says %s", s, dialed, says.text())
+				if s := f.Status(l.Head()); s.Delivered.Seq != 0 || s.Lag < time.Minute || dialed.Load() < 2 || !strings.Contains(says.text(), "audit log is not forwarded: trying again") {
+					t.Errorf("%+v, dialed %d times, it says %s", s, dialed.Load(), says.text())
 				}
 				if _, err := os.Stat(filepath.Join(dir, "cursor")); !errors.Is(err, os.ErrNotExist) {
 					t.Errorf("the cursor has moved: %v", err)

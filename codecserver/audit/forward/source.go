@@ -70,11 +70,32 @@ type file struct {
 }
 
 // open finds the file that goes on behind a record, and opens it there. Of the zero Head it is the oldest. No file that
-// holds a record is no error and no source.
+// holds a record is no error and no source; nor is it when the files are rotated faster than they can be looked for.
+//
+// Rotation renames a file and makes another of its name, also while they are looked for: one may be missed so, or the next
+// one opened in its place. What was found counts only where nothing has changed since.
 func open(path string, last audit.Head) (*source, trouble, error) {
-	files, err := list(path)
-	if err != nil || len(files) == 0 {
-		return nil, "", err
+	before, err := list(path)
+	for range 10 {
+		if err != nil {
+			return nil, "", err
+		}
+		s, t, failed := openOf(before, last)
+		var after []file
+		if after, err = list(path); slices.Equal(before, after) {
+			return s, t, cmp.Or(failed, err)
+		}
+		if s != nil {
+			_ = s.file.Close() // it was read
+		}
+		before = after
+	}
+	return nil, "", err
+}
+
+func openOf(files []file, last audit.Head) (*source, trouble, error) {
+	if len(files) == 0 {
+		return nil, "", nil
 	}
 	if last.Seq == 0 {
 		return start(files[0].path, "")
