@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -64,6 +65,7 @@ func (l *Log) Write(_ context.Context, records ...Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !b.done {
+		runtime.Gosched() // who is about to join may: one sync less for each
 		l.joining.Lock()
 		l.open = nil
 		l.joining.Unlock()
