@@ -63,7 +63,7 @@ func TestASchedulesInputIsSealedOnceHoweverOftenItIsSaved(t *testing.T) {
 			b.awaitEncodes(t, w, slices.Clone(sentHeaders[v])...)
 
 			b.editSchedule(w, page, typedSecret)
-			b.click(editButton)
+			b.editInput()
 			b.typeInput(editedSecret)
 			b.screenshot("edited")
 			b.save(id)
@@ -143,6 +143,24 @@ func (b *browser) editSchedule(w *world, page, shown string) {
 	stack.Eventually(b.t, patience, func() error {
 		if text := b.eval(`[...document.querySelectorAll("form .cm-content")].map(e => e.innerText).join()`); !strings.Contains(text, shown) {
 			return fmt.Errorf("the form has %q as input, want %q", text, shown)
+		}
+		return nil
+	})
+}
+
+// editInput makes the input of a schedule's form one that can be changed, which a click on "Edit" beside it does. One that
+// comes while the page is still moving things about reaches nothing, and the form would then leave the input as it is.
+func (b *browser) editInput() {
+	b.t.Helper()
+	const edit = `(() => {
+		const input = document.querySelector("form .cm-content");
+		if (input && input.getAttribute("contenteditable") == "true") return "open";
+		[...document.querySelectorAll("form button")].filter(e => e.innerText.trim() == "Edit").forEach(e => e.click());
+		return "closed";
+	})()`
+	stack.Eventually(b.t, patience, func() error {
+		if is := b.eval(edit); is != "open" {
+			return errors.New("the input cannot be edited")
 		}
 		return nil
 	})
@@ -260,6 +278,3 @@ func (w *world) opened(t *testing.T, p *common.Payload) *common.Payload {
 	}
 	return opened[0]
 }
-
-// editButton is beside the input, which cannot be changed before it is clicked.
-const editButton = `//form//button[normalize-space(.)="Edit"]`

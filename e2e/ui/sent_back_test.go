@@ -35,7 +35,7 @@ func (w *world) sendExplanationBack(t *testing.T, b *browser, v version, id stri
 
 	// Who types something else in its place may: it is data.
 	b.editSchedule(w, page, explained)
-	b.click(editButton)
+	b.editInput()
 	b.typeInput(typedSecret)
 	b.save(id)
 	w.sealedOnce(t, w.scheduled(t, "orders", id), typedSecret)
@@ -73,7 +73,7 @@ func (w *world) saveRefused(t *testing.T, b *browser, page, shown string, stored
 	t.Helper()
 	before := stored()
 	b.editSchedule(w, page, shown)
-	b.click(editButton)
+	b.editInput()
 	b.press(`[data-testid=create-schedule-button]`, "Save")
 	b.awaitText("Codec Server failed to encode")
 	b.show("Codec Server failed to encode")
