@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/signet-temporal/signet/internal/keyconfig"
 )
 
 var update = flag.Bool("update", false, "write docs/configuration.md anew")
@@ -109,8 +111,8 @@ func (m configManual) said(f *ast.Field, in string) string {
 			doc = regexp.MustCompile(`\b`+other.Names[0].Name+`\b`).ReplaceAllString(doc, "`"+tag+"`")
 		}
 	}
-	return strings.NewReplacer("|", `\|`, "<", "&lt;", "[DefaultKVMount]", "secret", "[DefaultPrefix]", "signet/keysets",
-		"[DefaultTransitMount]", "transit", "[DefaultTransitKey]", "signet").Replace(strings.Join(strings.Fields(doc), " "))
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "[DefaultKVMount]", keyconfig.DefaultKVMount, "[DefaultPrefix]", keyconfig.DefaultPrefix,
+		"[DefaultTransitMount]", keyconfig.DefaultTransitMount, "[DefaultTransitKey]", keyconfig.DefaultTransitKey).Replace(strings.Join(strings.Fields(doc), " "))
 }
 
 func yamlName(f *ast.Field) string {

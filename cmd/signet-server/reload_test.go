@@ -46,27 +46,14 @@ func TestAReloadJudgesTokensAnew(t *testing.T) {
 
 // TestWhatChangesWhileTheServerStartsIsTaken: starting takes a while where keys are fetched from Vault.
 func TestWhatChangesWhileTheServerStartsIsTaken(t *testing.T) {
-	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil)
-	file := filepath.Join(a.dir, "config.yaml")
-	c, err := loadConfig(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file, c := configured(t)
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log, metrics := &syncBuffer{}, newMetrics()
-	l := newLive(file, &built{config: c, metrics: metrics}, slog.New(slog.NewTextHandler(log, nil)))
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		l.watch(ctx, nil, retryEvery)
-	}()
+	log, stop := watched(t, file, c, retryEvery)
 	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), "configuration not reloaded") && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 	}
 	stop()
-	<-ended
 	if !strings.Contains(log.String(), `why="a file changed" error=`) {
 		t.Errorf("the log is %q", log.String())
 	}
@@ -74,20 +61,8 @@ func TestWhatChangesWhileTheServerStartsIsTaken(t *testing.T) {
 
 // TestAChangeThatIsNotTakenIsTriedAgain: what it lacks, a keyset say, may come without a file changing.
 func TestAChangeThatIsNotTakenIsTriedAgain(t *testing.T) {
-	a := newArena(t, `file: "$DIR/audit.jsonl"`, nil)
-	file := filepath.Join(a.dir, "config.yaml")
-	c, err := loadConfig(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, metrics := &syncBuffer{}, newMetrics()
-	l := newLive(file, &built{config: c, metrics: metrics}, slog.New(slog.NewTextHandler(log, nil)))
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		l.watch(ctx, nil, 100*time.Millisecond)
-	}()
+	file, c := configured(t)
+	log, stop := watched(t, file, c, 100*time.Millisecond)
 	time.Sleep(300 * time.Millisecond)
 	if calm := log.String(); calm != "" {
 		t.Errorf("nothing is wrong, and the log is %q", calm)
@@ -98,8 +73,32 @@ func TestAChangeThatIsNotTakenIsTriedAgain(t *testing.T) {
 	for deadline := time.Now().Add(20 * time.Second); strings.Count(log.String(), `why="trying again" error=`) < 2 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 	}
 	stop()
-	<-ended
 	if strings.Count(log.String(), `why="a file changed"`) != 1 || strings.Count(log.String(), `why="trying again" error=`) < 2 {
 		t.Errorf("the log is %q", log.String())
 	}
+}
+
+// configured is a configuration, and the file that it was read from.
+func configured(t *testing.T) (string, *loaded) {
+	t.Helper()
+	file := filepath.Join(newArena(t, `file: "$DIR/audit.jsonl"`, nil).dir, "config.yaml")
+	c, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, c
+}
+
+// watched watches the file of a configuration that was read. stop waits until nobody does.
+func watched(t *testing.T, file string, c *loaded, retry time.Duration) (log *syncBuffer, stop func()) {
+	t.Helper()
+	log = &syncBuffer{}
+	l := newLive(file, &built{config: c, metrics: newMetrics()}, slog.New(slog.NewTextHandler(log, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.watch(ctx, nil, retry)
+	}()
+	return log, func() { cancel(); <-ended }
 }
