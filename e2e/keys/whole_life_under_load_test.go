@@ -204,7 +204,7 @@ func TestTheWholeLifeOfAKeysetUnderLoad(t *testing.T) {
 		t.Fatalf("disable, of a key in use: exit code %d, %s%s", run.Code, run.Stdout, run.Stderr)
 	}
 	gone := deleteWhatCarries(t, s, raw, l.ids(), first)
-	stack.Eventually(t, 20*time.Second, func() error {
+	stack.Eventually(t, time.Minute, func() error { // Temporal takes seconds to delete, and longer under load
 		if run := s.SignetRun(t, disable...); run.Code != 0 {
 			return errors.New(run.Stderr)
 		}

@@ -8,6 +8,7 @@
 package stack
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -99,10 +100,14 @@ func Ensure(t *testing.T, names ...parts.Name) parts.Paths {
 
 func (s *Stack) startTemporal(t *testing.T) {
 	t.Helper()
+	// Temporal deletes a workflow only after the queue that closed it has written down how far it is (server,
+	// isCloseExecutionTaskPending), by default every 30 s.
+	dynamic := map[string]string{"history.transferProcessorUpdateAckInterval": `"1s"`, "history.visibilityProcessorUpdateAckInterval": `"1s"`}
+	maps.Copy(dynamic, s.Options.Dynamic)
 	var err error
 	s.Temporal, err = parts.StartTemporal(t.Context(), parts.TemporalOptions{
 		Program: s.Paths.Temporal, DB: filepath.Join(s.Dir, "temporal.db"),
-		Namespaces: s.Options.Namespaces, Dynamic: s.Options.Dynamic,
+		Namespaces: s.Options.Namespaces, Dynamic: dynamic,
 	})
 	if err != nil {
 		t.Fatal(err)
