@@ -78,6 +78,14 @@ func TestTheSelfTestSaysWhatFailsAndWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.screenshot("dark")
+	// On a telephone nothing stands beyond the edge, long addresses included.
+	if _, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 320, Height: 640, DeviceScaleFactor: 1, Mobile: true}); err != nil {
+		t.Fatal(err)
+	}
+	if wide := b.eval(`[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > 320 || e.scrollWidth > e.clientWidth && e.clientWidth > 0).map(e => e.outerHTML).join("\n")`); wide != "" {
+		t.Errorf("wider than a telephone:\n%s", wide)
+	}
+	b.screenshot("telephone")
 }
 
 func protojsonOf(p *commonpb.Payloads) (string, error) {
