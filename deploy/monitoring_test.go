@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	promlabels "github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -31,29 +32,33 @@ func alerts(t *testing.T) map[string]rulefmt.Rule {
 	return all
 }
 
-// exported are the metrics that docs/codec-server.md lists; a test there compares them with the server's.
-func exported(t *testing.T) []string {
+// exported are the metrics that docs/codec-server.md lists, with their labels and those that scraping adds; a test of
+// cmd/signet-server compares that page with the server.
+func exported(t *testing.T) map[string][]string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/codec-server.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, m := range regexp.MustCompile("\\| `(signet_server_[a-z_]+)` \\| ([a-z]+)").FindAllStringSubmatch(string(page), -1) {
+	scraped := []string{"job", "instance"}
+	metrics := map[string][]string{"process_cpu_seconds_total": scraped, "process_resident_memory_bytes": scraped}
+	for _, m := range regexp.MustCompile("\\| `(signet_server_[a-z_]+)` \\| ([a-z]+)(?:: ([a-z, ]+[a-z]))?").FindAllStringSubmatch(string(page), -1) {
+		labels := append(strings.Split(m[3], ", "), scraped...)
 		if m[2] == "histogram" {
-			names = append(names, m[1]+"_bucket")
+			metrics[m[1]+"_bucket"] = append(labels, "le")
 		} else {
-			names = append(names, m[1])
+			metrics[m[1]] = labels
 		}
 	}
-	if len(names) < 10 {
-		t.Fatalf("only %q found", names)
+	if len(metrics) < 12 {
+		t.Fatalf("only %v found", metrics)
 	}
-	return append(names, "process_cpu_seconds_total", "process_resident_memory_bytes")
+	return metrics
 }
 
-// checkMetrics: an expression names only metrics that there are.
-func checkMetrics(t *testing.T, where, expr string) {
+// checkMetrics: an expression names only metrics that there are, and only labels that they have; so does the text that
+// goes with it, as {{ $labels.x }} or {{x}}.
+func checkMetrics(t *testing.T, where, expr, text string) {
 	t.Helper()
 	known := exported(t)
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
@@ -61,11 +66,36 @@ func checkMetrics(t *testing.T, where, expr string) {
 		t.Errorf("%s: %v", where, err)
 		return
 	}
+	var labels []string // of any of the metrics
 	for _, selectors := range parser.ExtractSelectors(parsed) {
+		name := selectors[slices.IndexFunc(selectors, func(m *promlabels.Matcher) bool { return m.Name == model.MetricNameLabel })].Value
+		if known[name] == nil {
+			t.Errorf("%s: there is no metric %s", where, name)
+		}
 		for _, m := range selectors {
-			if m.Name == model.MetricNameLabel && !slices.Contains(known, m.Value) {
-				t.Errorf("%s: there is no metric %s", where, m.Value)
+			if m.Name != model.MetricNameLabel && !slices.Contains(known[name], m.Name) {
+				t.Errorf("%s: %s has no label %s", where, name, m.Name)
 			}
+		}
+		labels = append(labels, known[name]...)
+	}
+	left := labels // by the outermost aggregation
+	parser.Inspect(parsed, func(node parser.Node, path []parser.Node) error {
+		if by, ok := node.(*parser.AggregateExpr); ok {
+			for _, label := range by.Grouping {
+				if !slices.Contains(labels, label) {
+					t.Errorf("%s: groups by %s, which nothing there has", where, label)
+				}
+			}
+			if !slices.ContainsFunc(path, func(n parser.Node) bool { _, binary := n.(*parser.BinaryExpr); return binary }) {
+				left = by.Grouping
+			}
+		}
+		return nil
+	})
+	for _, m := range regexp.MustCompile(`{{ ?(?:\$labels\.)?([a-z]+) ?}}`).FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(left, m[1]) {
+			t.Errorf("%s: %q names a label that does not come out of %s", where, text, expr)
 		}
 	}
 }
@@ -76,7 +106,7 @@ func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, rule := range alerts(t) {
-		checkMetrics(t, name, rule.Expr)
+		checkMetrics(t, name, rule.Expr, rule.Annotations["summary"])
 		if rule.Annotations["summary"] == "" || rule.Labels["severity"] == "" {
 			t.Errorf("%s says nothing", name)
 		}
@@ -91,7 +121,7 @@ func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 	var dashboard struct {
 		Panels []struct {
 			Title   string
-			Targets []struct{ Expr string }
+			Targets []struct{ Expr, LegendFormat string }
 		}
 	}
 	if err := json.Unmarshal(data, &dashboard); err != nil || len(dashboard.Panels) < 10 {
@@ -99,7 +129,7 @@ func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 	}
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {
-			checkMetrics(t, p.Title, strings.ReplaceAll(target.Expr, "$job", "codec"))
+			checkMetrics(t, p.Title, strings.ReplaceAll(target.Expr, "$job", "codec"), target.LegendFormat)
 		}
 	}
 }
