@@ -139,6 +139,8 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 	const healthy = `load 1m
   signet_server_config_stale{job="codec",instance="a"} 0x60
   signet_server_audit_failures_total{job="codec",instance="a"} 0x60
+  signet_server_audit_forward_troubles{job="codec",instance="a"} 0x60
+  signet_server_audit_forward_lag_seconds{job="codec",instance="a"} 5x60
   signet_server_requests_total{job="codec",instance="a",action="decode",code="200"} 0+600x60
   signet_server_payloads_total{job="codec",instance="a",namespace="payments",action="decode",decision="allow",reason=""} 0+600x60
   signet_server_strangers_total{job="codec",instance="a",reason="expired-token"} 0+60x60
@@ -160,6 +162,8 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 		{"SignetServerAbsent", "signet_server_config_stale", `_x60`},
 		{"SignetConfigurationStale", "signet_server_config_stale", `0x30 1x30`},
 		{"SignetAuditCannotBeWritten", "signet_server_audit_failures_total", `0x57 1x3`},
+		{"SignetAuditLogChanged", "signet_server_audit_forward_troubles", `0x57 1x3`},
+		{"SignetAuditNotForwarded", "signet_server_audit_forward_lag_seconds", `0+60x60`},
 		{"SignetServerErrors", `signet_server_requests_total{job="codec",instance="a",action="decode",code="503"}`, `0+60x60`},
 		{"SignetBreakGlass", `signet_server_break_glass_total{job="codec",instance="a",rule="emergency"}`, `_x54 1x6`},
 		{"SignetBreakGlass", `signet_server_break_glass_total{job="codec",instance="a",rule="emergency"}`, `4x54 5x6`},
