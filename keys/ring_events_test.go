@@ -1,7 +1,9 @@
 package keys_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/keys/keystest"
 )
 
 var errAway = errors.New("the store is away")
@@ -164,4 +167,25 @@ func TestAKeysetThatLosesItsPrimaryKeyIsLogged(t *testing.T) {
 		f.refresh()
 		f.wantLines(1, "level=WARN", "no primary key", "keyset="+name)
 	})
+}
+
+// heldKEK answers when nobody waits any more.
+type heldKEK struct{ *keystest.KEK }
+
+func (k heldKEK) DecryptWithContext(ctx context.Context, _, _ []byte) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestAKeysetWhoseLoadingWasCutShortIsNotSaidToLackAPrimary(t *testing.T) {
+	store, kek, log := new(keystest.Store), keystest.NewKEK(t), &strings.Builder{}
+	keystest.NewKeyset(t, store, kek, name, keys.XAES256GCM)
+	// The one that does not exist ends the loading of both.
+	_, err := keys.NewRing(t.Context(), store, heldKEK{kek}, keys.RingOptions{Keysets: []string{name, "ns/ghost"}, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if !errors.Is(err, keys.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	if strings.Contains(log.String(), name) {
+		t.Errorf("the log speaks of a keyset that nothing is known of:\n%s", log)
+	}
 }

@@ -206,6 +206,9 @@ func (m *member) apply(ctx context.Context) error {
 		return err
 	}
 	next, err := m.unwrap(ctx, doc, version, old)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return err // cut short: what is missing says nothing of the keyset
+	}
 	m.announce(ctx, old, next)
 	m.now.Store(next)
 	return err

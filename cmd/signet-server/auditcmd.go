@@ -47,7 +47,7 @@ func (c *auditVerifyCmd) Run(a *app) error {
 	}
 	switch {
 	case !whole:
-		return fmt.Errorf("the audit log is not whole, see the %d findings: keep the files as they are and compare them with a copy", wrong)
+		return fmt.Errorf("the audit log is not whole, see the %s: keep the files as they are and compare them with a copy", count(wrong, "finding"))
 	case v.Records == 0:
 		return errors.New("there is no record in these files: name the files that audit.file of the configuration leads to")
 	}
