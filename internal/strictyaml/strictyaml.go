@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -88,8 +89,32 @@ func OneLine(err error) error {
 		return errors.New(strings.Join(strings.Fields(err.Error()), " "))
 	}
 	message, _, _ := strings.Cut(problem.GetMessage(), "\n")
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) && wrong.SrcType != nil && wrong.DstType != nil {
+		message = fmt.Sprintf("%s was used where %s is expected", inYAML(wrong.SrcType), inYAML(wrong.DstType))
+	}
+	if strings.Contains(message, "'\t'") { // a reader sees a space there
+		message = "a tab stands where YAML takes spaces alone"
+	}
 	if at := problem.GetToken(); at != nil {
 		return fmt.Errorf("line %d: %s", at.Position.Line, message)
 	}
 	return errors.New(message)
+}
+
+// inYAML is a type in the words of who writes YAML. The library speaks of Go, and of the outermost field alone.
+func inYAML(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "string"
+	case reflect.Slice, reflect.Array:
+		return "sequence"
+	case reflect.Map, reflect.Struct:
+		return "mapping"
+	case reflect.Pointer:
+		return inYAML(t.Elem())
+	}
+	return "number"
 }

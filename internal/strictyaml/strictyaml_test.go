@@ -9,12 +9,19 @@ func TestErrorsAreOneLineThatSaysWhereAndShowsNoValue(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"unknown field": {"name: a\npasword: hunter2\n", `line 2: unknown field "pasword"`},
 		"doubled":       {"name: a\nname: hunter2\n", "line 2: "},
-		"wrong type":    {"name: a\nsize: hunter2\n", "line 2: "},
+		"wrong type":    {"name: a\nsize: hunter2\n", "line 2: string was used where number is expected"},
+		"no boolean":    {"name: a\nbulk: yes\n", "line 2: string was used where true or false is expected"},
+		"in a list":     {"name: a\nall:\n  - only: [{hunter2: 1}]\n", "line 3: mapping was used where string is expected"},
+		"tab":           {"all:\n\t- only: [hunter2]\n", "line 2: a tab stands where"},
 		"no YAML":       {"name: [hunter2\n", "line 1: "},
 	} {
 		var into struct {
 			Name string `yaml:"name"`
 			Size int    `yaml:"size"`
+			Bulk bool   `yaml:"bulk"`
+			All  []struct {
+				Only []string `yaml:"only"`
+			} `yaml:"all"`
 		}
 		err := Unmarshal([]byte(tc.text), &into)
 		if err == nil || !strings.HasPrefix(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "hunter2") {
