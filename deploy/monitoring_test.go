@@ -140,7 +140,8 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
   signet_server_config_stale{job="codec",instance="a"} 0x60
   signet_server_audit_failures_total{job="codec",instance="a"} 0x60
   signet_server_audit_forward_troubles{job="codec",instance="a"} 0x60
-  signet_server_audit_forward_lag_seconds{job="codec",instance="a"} 5x60
+  signet_server_audit_seq{job="codec",instance="a"} 3000+600x60
+  signet_server_audit_forward_behind{job="codec",instance="a"} 50x60
   signet_server_requests_total{job="codec",instance="a",action="decode",code="200"} 0+600x60
   signet_server_payloads_total{job="codec",instance="a",namespace="payments",action="decode",decision="allow",reason=""} 0+600x60
   signet_server_strangers_total{job="codec",instance="a",reason="expired-token"} 0+60x60
@@ -163,7 +164,7 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 		{"SignetConfigurationStale", "signet_server_config_stale", `0x30 1x30`},
 		{"SignetAuditCannotBeWritten", "signet_server_audit_failures_total", `0x57 1x3`},
 		{"SignetAuditLogChanged", "signet_server_audit_forward_troubles", `0x57 1x3`},
-		{"SignetAuditNotForwarded", "signet_server_audit_forward_lag_seconds", `0+60x60`},
+		{"SignetAuditNotForwarded", "signet_server_audit_forward_behind", `0+600x60`},
 		{"SignetServerErrors", `signet_server_requests_total{job="codec",instance="a",action="decode",code="503"}`, `0+60x60`},
 		{"SignetBreakGlass", `signet_server_break_glass_total{job="codec",instance="a",rule="emergency"}`, `_x54 1x6`},
 		{"SignetBreakGlass", `signet_server_break_glass_total{job="codec",instance="a",rule="emergency"}`, `4x54 5x6`},
