@@ -203,6 +203,9 @@ func plan(t Token, now time.Time) (until, next time.Time) {
 	if !t.Refresh.IsZero() && t.Refresh.Before(next) {
 		next = later(t.Refresh, now.Add(firstPause))
 	}
+	if next.After(until) { // nothing would be served in between, and no error told
+		next = until
+	}
 	return until, next
 }
 

@@ -326,3 +326,21 @@ func TestACacheNeedsASource(t *testing.T) {
 		t.Error("a negative timeout")
 	}
 }
+
+// hurried mints tokens that are over in a second, of which the source says that it has a newer one already.
+type hurried struct{ source }
+
+func (h *hurried) Token(ctx context.Context, audience string) (s2s.Token, error) {
+	token, err := h.source.Token(ctx, audience)
+	token.Refresh = time.Now()
+	return token, err
+}
+
+func TestACacheNeverReturnsAnEmptyTokenWithoutAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := newCache(t, &hurried{source{life: time.Second}}, s2s.CacheOptions{})
+		wantToken(t, cache, "token-1")
+		time.Sleep(900 * time.Millisecond)
+		wantToken(t, cache, "token-2")
+	})
+}
