@@ -43,6 +43,11 @@ func (i *issuer) claims(token *oidc.IDToken) (*Claims, error) {
 	if err := token.Claims(&c.all); err != nil {
 		return nil, refuse(MalformedToken, "the token's claims are not an object")
 	}
+	for name := range c.all {
+		if isTwin(name) {
+			return nil, refuse(MalformedToken, fmt.Sprintf("the token has a claim %.20q, which some read as another", name))
+		}
+	}
 	var notBefore float64
 	if err := c.Decode("nbf", &notBefore); err != nil {
 		return nil, refuse(MalformedToken, `"nbf" is not a number`)
@@ -61,6 +66,14 @@ func (i *issuer) claims(token *oidc.IDToken) (*Claims, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// isTwin: encoding/json, with which the library reads a token, takes name for one of these in other letters, and so would
+// believe who can have the issuer write a claim of a name of their choice.
+func isTwin(name string) bool {
+	return slices.ContainsFunc([]string{"iss", "sub", "aud", "exp", "iat", "nbf"}, func(registered string) bool {
+		return name != registered && strings.EqualFold(name, registered)
+	})
 }
 
 // checkParty looks at to whom the token was issued: "azp" in OpenID Connect, "client_id" in RFC 9068.
