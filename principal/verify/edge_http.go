@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+
+	"github.com/signet-temporal/signet/principal/internal/forwarded"
 )
 
 // Handler returns a handler that passes on to next the requests whose token verifies: with a principal in the context, and
@@ -23,6 +25,7 @@ func (e *Edge) Handler(next http.Handler) http.Handler {
 		r = r.WithContext(ctx)
 		r.Header = maps.Clone(r.Header)
 		drop(r.Header)
+		forwarded.StripTrailers(r)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -279,5 +280,28 @@ func TestTheLogSaysWhyAndNotWho(t *testing.T) {
 		if strings.Contains(log.String(), private) {
 			t.Errorf("the log says %q:\n%s", private, log.String())
 		}
+	}
+}
+
+func TestWhatComesAfterTheEdgeSeesNoForwardedTrailer(t *testing.T) {
+	issuer := principaltest.NewIssuer(t)
+	var seen http.Header
+	server := httptest.NewServer(newEdge(t, verify.EdgeOptions{}, trusting(issuer)).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		seen = r.Trailer
+	})))
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL, struct{ *strings.Reader }{strings.NewReader("body")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header, req.Trailer = bearing(issuer.Token(nil)), http.Header{"Digest": {"d"}, "X-Forwarded-User": {"eve"}}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if seen.Get("Digest") != "d" || seen.Get("X-Forwarded-User") != "" {
+		t.Errorf("%s, and the handler sees the trailers %v", resp.Status, seen)
 	}
 }

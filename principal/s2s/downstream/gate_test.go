@@ -1,11 +1,14 @@
 package downstream_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -302,5 +305,28 @@ func TestAForwardedHeaderInATrailerIsRefused(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != 400 || called {
 		t.Errorf("%d, called: %v", resp.StatusCode, called)
+	}
+}
+
+// Where one trailer is announced, net/http takes all that come.
+func TestAForwardedTrailerThatNobodyAnnouncedIsNotSeen(t *testing.T) {
+	var seen http.Header
+	server := httptest.NewServer(newGate(t, nil).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		seen = r.Trailer
+	})))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer workflows\r\nX-Forwarded-User: ann-17\r\nX-Forwarded-Tenant: acme\r\n"+
+		"Transfer-Encoding: chunked\r\nTrailer: Digest\r\nConnection: close\r\n\r\n4\r\nbody\r\n0\r\nDigest: d\r\nX-Forwarded-User: mallory\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	if seen.Get("Digest") != "d" || seen.Get("X-Forwarded-User") != "" {
+		t.Errorf("the handler sees the trailers %v", seen)
 	}
 }

@@ -12,11 +12,10 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Clone()
 		s := take(header)
+		r = r.WithContext(r.Context()) // a copy
 		// Nobody who checks looks at trailers, and somebody who does not may.
-		for name := range r.Trailer {
-			if forwarded.Is(name) {
-				s.badClaims = malformed("%.40q is a trailer", name)
-			}
+		if forwarded.StripTrailers(r) {
+			s.badClaims = malformed("a header that says for whom is a trailer")
 		}
 		ctx, refusal := g.admit(r.Context(), s)
 		if refusal != nil {
