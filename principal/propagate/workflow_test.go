@@ -103,3 +103,19 @@ func TestARefusedActivityIsCounted(t *testing.T) {
 	}
 	s.wantRefused(t, "activity", propagate.ReasonRevoked)
 }
+
+func TestNobodyIsNotAskedAbout(t *testing.T) {
+	s := newStage(t, propagate.Options{AllowAnonymousStarts: []string{"welcomeNobody"}, Revalidate: func(context.Context, principal.Principal) error { return propagate.ErrRevoked }})
+	s.RegisterActivity(greetNobody)
+	s.ExecuteWorkflow(welcomeNobody)
+	if err := s.GetWorkflowError(); err != nil {
+		t.Error(err)
+	}
+}
+
+func greetNobody(context.Context) error { return nil }
+
+func welcomeNobody(ctx workflow.Context) error {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+	return workflow.ExecuteActivity(ctx, greetNobody).Get(ctx, nil)
+}
