@@ -42,11 +42,13 @@ type judged struct {
 	since      time.Time // when that was
 }
 
+// keyOf keeps the kinds apart in the hash: no text before the token could, for it may be part of what somebody sends.
 func keyOf(token string, k kind) [sha256.Size]byte {
+	sum := sha256.Sum256([]byte(token))
 	if k == idToken {
-		token = "id " + token
+		sum[0] ^= 1
 	}
-	return sha256.Sum256([]byte(token))
+	return sum
 }
 
 // isTrue says whether judging the token again would find the same. An issuer that is away too long makes it false.

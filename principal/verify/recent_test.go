@@ -296,6 +296,9 @@ func TestEachPlaceHasATokenOfItsOwn(t *testing.T) {
 		if got := outcome(t, v, id); got != string(WrongAudience) {
 			t.Errorf("the ID token in place of the access token: %s", got)
 		}
+		if got := outcome(t, v, "id "+id); got != string(MalformedToken) {
+			t.Errorf("the ID token behind a word in place of the access token: %s", got)
+		}
 		swapped, err := v.Authenticate(request(access, access))
 		if err != nil || fmt.Sprint(swapped.Groups) != "[oncall]" {
 			t.Errorf("the access token in both places: %+v, %v", swapped, err)
