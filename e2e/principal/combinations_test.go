@@ -121,6 +121,7 @@ func whatRemainsIsWhatTheThreatModelSays(t *testing.T, s *stack.Stack) {
 			UpdateOptions:          client.UpdateWorkflowOptions{WorkflowID: w.id, UpdateName: "touch", WaitForStage: client.WorkflowUpdateStageCompleted},
 		})
 		must(t, err)
+		sealed := time.Now() // or a little before
 		header := w.stolen(w.id)
 		// The message in it is handled once in that run.
 		if outcome, err := w.updateRaw("touch", header); err != nil || outcome.GetFailure() == nil {
@@ -136,7 +137,7 @@ func whatRemainsIsWhatTheThreatModelSays(t *testing.T, s *stack.Stack) {
 		must(t, w.raw.TerminateWorkflow(t.Context(), w.id, "", ""))
 		// The same id: yes, until the skew is over.
 		w.wantResult(w.client.GetWorkflow(t.Context(), w.id, w.startRaw("Child", header)), Seen{"workflow": ann, "activity": ann})
-		time.Sleep(16 * time.Second)
+		time.Sleep(time.Until(sealed.Add(16 * time.Second)))
 		w.wantStartRefused(w.id, w.startRaw("Child", header))
 	})
 	for name, again := range map[string]func(*workflowservice.StartWorkflowExecutionRequest){
