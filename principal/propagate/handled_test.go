@@ -230,6 +230,11 @@ func TestASealerNeedsKeysAndAScope(t *testing.T) {
 		}
 	}
 	header := sealed(t, sealing(t, Options{}), asItIs[Record])
+	header.Data[0] = 0
+	if _, err := sealing(t, Options{}).sealer.Open(header); reason(err) != ReasonMalformed {
+		t.Errorf("without Tink's prefix: %v", err)
+	}
+	header.Data[0] = 1
 	header.ExternalPayloads = []*commonpb.Payload_ExternalPayloadDetails{{}}
 	if _, err := sealing(t, Options{}).sealer.Open(header); reason(err) != ReasonMalformed {
 		t.Errorf("with something beside it that is not authenticated: %v", err)

@@ -28,9 +28,6 @@ const (
 	flagsKnown   = 1<<iota - 1
 )
 
-// maxText is the longest issuer, subject, tenant and txn; the same as principal.Check's.
-const maxText = 256
-
 // maxSeconds bounds times, so that no sum of two overflows: the year 9999.
 const maxSeconds = 253402300799
 
@@ -160,10 +157,5 @@ func (c *cursor) seconds(t int64) int64 {
 }
 
 func (c *cursor) text() string {
-	n := c.uvarint()
-	if n > maxText {
-		c.bad = true
-		return ""
-	}
-	return string(c.take(int(n)))
+	return string(c.take(int(c.uvarint())))
 }

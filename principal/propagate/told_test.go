@@ -1,6 +1,7 @@
 package propagate
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"testing"
@@ -198,6 +199,7 @@ func TestARecordWithNumbersThatCannotBeMeantDoesNotParse(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"sealed after 9999":   with(maxSeconds+1, rest),
 		"a number of 64 bits": with(1<<64-1, rest),
+		"a text of 64 bits":   binary.AppendUvarint(bytes.Clone(good[:len(good)-1]), 1<<64-1),
 	} {
 		if r, err := parseRecord(bad); err == nil {
 			t.Errorf("%s: it parses as %+v", name, r)
