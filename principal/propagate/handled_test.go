@@ -131,6 +131,9 @@ func TestWhatReachesAHandler(t *testing.T) {
 		if err := w.ValidateUpdate(note, &interceptor.UpdateInput{Name: "note"}); err == nil {
 			t.Error("an update with the header of a signal is let in")
 		}
+		if _, err := w.HandleQuery(note, &interceptor.HandleQueryInput{QueryType: "note"}); err == nil {
+			t.Error("a query with the header of a signal is answered")
+		}
 	})
 }
 

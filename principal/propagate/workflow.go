@@ -107,7 +107,7 @@ func failure(refused *Error, final bool) error {
 // HandleSignal drops a signal that is refused. An error would fail the workflow task, again and again, and let whoever can
 // send a signal hold the workflow up.
 func (w *workflowInbound) HandleSignal(ctx workflow.Context, in *interceptor.HandleSignalInput) error {
-	ctx, a := w.judge(ctx, in.SignalName, true)
+	ctx, a := w.judge(ctx, in.SignalName)
 	if w.report(ctx, a, KindMessage, in.SignalName); refusedBy(a) != nil {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (w *workflowInbound) HandleSignal(ctx workflow.Context, in *interceptor.Han
 
 // HandleQuery answers a refused query with an error.
 func (w *workflowInbound) HandleQuery(ctx workflow.Context, in *interceptor.HandleQueryInput) (any, error) {
-	ctx, a := w.judge(ctx, in.QueryType, false)
+	ctx, a := w.judge(ctx, in.QueryType)
 	w.report(ctx, a, KindMessage, in.QueryType)
 	if refused := refusedBy(a); refused != nil {
 		return nil, refused
@@ -127,7 +127,7 @@ func (w *workflowInbound) HandleQuery(ctx workflow.Context, in *interceptor.Hand
 
 // ValidateUpdate rejects a refused update: it leaves no trace in the history.
 func (w *workflowInbound) ValidateUpdate(ctx workflow.Context, in *interceptor.UpdateInput) error {
-	ctx, a := w.judge(ctx, in.Name, true)
+	ctx, a := w.judge(ctx, in.Name)
 	w.report(ctx, a, KindMessage, in.Name)
 	if refused := refusedBy(a); refused != nil {
 		return failure(refused, refused.Permanent())
@@ -137,7 +137,7 @@ func (w *workflowInbound) ValidateUpdate(ctx workflow.Context, in *interceptor.U
 
 // ExecuteUpdate judges once more, for at a replay nothing is validated.
 func (w *workflowInbound) ExecuteUpdate(ctx workflow.Context, in *interceptor.UpdateInput) (any, error) {
-	ctx, a := w.judge(ctx, in.Name, true)
+	ctx, a := w.judge(ctx, in.Name)
 	if refused := refusedBy(a); refused != nil {
 		return nil, failure(refused, refused.Permanent())
 	}
@@ -146,14 +146,14 @@ func (w *workflowInbound) ExecuteUpdate(ctx workflow.Context, in *interceptor.Up
 }
 
 // judge opens the message in ctx and returns the context for its handler.
-func (w *workflowInbound) judge(ctx workflow.Context, name string, once bool) (workflow.Context, arrival) {
+func (w *workflowInbound) judge(ctx workflow.Context, name string) (workflow.Context, arrival) {
 	payload, ok := headerOf(ctx)
 	if !ok {
 		return ctx, arrival{err: &Error{reason: ReasonMissing, cause: errUnwired}}
 	}
 	owner, err := principal.FromContext(ctx)
 	a := w.p.sender(payload, name, workflow.GetInfo(ctx), owner, err == nil)
-	if once && a.err == nil && w.seen[tail(payload)] {
+	if a.err == nil && w.seen[tail(payload)] {
 		a.err = refuse(ReasonReplayed, "it was handled before")
 	}
 	ctx = workflow.WithValue(ctx, callerKey{}, a.held())

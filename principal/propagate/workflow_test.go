@@ -105,7 +105,10 @@ func TestARefusedActivityIsCounted(t *testing.T) {
 }
 
 func TestNobodyIsNotAskedAbout(t *testing.T) {
-	s := newStage(t, propagate.Options{AllowAnonymousStarts: []string{"welcomeNobody"}, Revalidate: func(context.Context, principal.Principal) error { return propagate.ErrRevoked }})
+	s := newStage(t, propagate.Options{AllowAnonymousStarts: []string{"welcomeNobody"}, Revalidate: func(context.Context, principal.Principal) error {
+		t.Error("asked")
+		return nil
+	}})
 	s.RegisterActivity(greetNobody)
 	s.ExecuteWorkflow(welcomeNobody)
 	if err := s.GetWorkflowError(); err != nil {
@@ -118,4 +121,52 @@ func greetNobody(context.Context) error { return nil }
 func welcomeNobody(ctx workflow.Context) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
 	return workflow.ExecuteActivity(ctx, greetNobody).Get(ctx, nil)
+}
+
+// byCron makes the run that comes one of a cron schedule, which the environment cannot be told.
+type byCron struct {
+	interceptor.WorkerInterceptorBase
+}
+
+func (*byCron) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	return &cronRun{interceptor.WorkflowInboundInterceptorBase{Next: next}}
+}
+
+type cronRun struct {
+	interceptor.WorkflowInboundInterceptorBase
+}
+
+func (r *cronRun) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+	workflow.GetInfo(ctx).CronSchedule = "@daily"
+	return r.Next.ExecuteWorkflow(ctx, in)
+}
+
+func TestARunAfterOneThatWasStaleIsRefused(t *testing.T) {
+	ring := keystest.NewRing(t, name)
+	p, err := propagate.New(ring, propagate.Options{Scope: scope})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for last, want := range map[string]bool{propagate.ReasonStale: true, propagate.ReasonTenant: false} {
+		s := newStage(t, propagate.Options{})
+		s.sealer = newSealer(t, ring, name, scope)
+		s.SetContextPropagators([]workflow.ContextPropagator{p})
+		s.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&byCron{}, p.WorkerInterceptor()}})
+		s.begin(t, "welcome")
+		s.SetLastError(temporal.NewNonRetryableApplicationError("", propagate.TypeInvalid, nil, last))
+		s.ExecuteWorkflow(welcome)
+		if err := s.GetWorkflowError(); (err != nil) != want {
+			t.Errorf("after a run that was refused as %s: %v", last, err)
+		}
+	}
+}
+
+func TestTheHeaderOfAQueryThatIsSentIsNotJudged(t *testing.T) {
+	p, err := propagate.New(keystest.NewRing(t, name), propagate.Options{Scope: scope})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ctx, err := p.Extract(t.Context(), nil); err != nil || ctx != t.Context() {
+		t.Errorf("%v, %v", ctx, err)
+	}
 }
