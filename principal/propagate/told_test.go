@@ -119,12 +119,12 @@ func TestWhatAChildIs(t *testing.T) {
 			options workflow.ChildWorkflowOptions
 			want    hop
 		}{
-			"plain":               {workflow.ChildWorkflowOptions{}, plain},
-			"by cron":             {workflow.ChildWorkflowOptions{CronSchedule: "@daily"}, cron},
+			"plain":   {workflow.ChildWorkflowOptions{}, plain},
+			"by cron": {workflow.ChildWorkflowOptions{CronSchedule: "@daily"}, cron},
 			//lint:ignore SA1019 where it is used it has to be heeded
 			"in its own, by name": {workflow.ChildWorkflowOptions{Namespace: workflow.GetInfo(ctx).Namespace}, plain},
 			//lint:ignore SA1019 where it is used it has to be heeded
-			"in another":          {workflow.ChildWorkflowOptions{Namespace: "clinic"}, away},
+			"in another": {workflow.ChildWorkflowOptions{Namespace: "clinic"}, away},
 		} {
 			if out.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o.options), "Child"); c.hop != o.want {
 				t.Errorf("%s: it is %+v, want %+v", name, c.hop, o.want)
