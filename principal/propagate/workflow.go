@@ -165,9 +165,6 @@ func (w *workflowInbound) judge(ctx workflow.Context, name string) (workflow.Con
 
 func (w *workflowInbound) remember(ctx workflow.Context) {
 	payload, _ := headerOf(ctx)
-	if len(payload.GetData()) == 0 {
-		return
-	}
 	if w.seen == nil {
 		w.seen = make(map[[8]byte]bool)
 	}
