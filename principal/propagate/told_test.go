@@ -14,6 +14,8 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/signet-temporal/signet/principal"
 )
 
 // calls stand behind the client's interceptor and remember what they were told the last call is.
@@ -221,4 +223,22 @@ func TestOptionsThatAreChangedLaterDoNotCount(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+func (c *commands) NewContinueAsNewError(ctx workflow.Context, _ any, _ ...any) error {
+	c.hop = ctx.Value(principal.Key{})
+	return nil
+}
+
+func TestAWorkflowDoesNotChangeHandsWhenItContinues(t *testing.T) {
+	inWorkflow(t, func(*testsuite.TestWorkflowEnvironment) {}, func(ctx workflow.Context) {
+		c := &commands{}
+		out := &workflowOutbound{WorkflowOutboundInterceptorBase: interceptor.WorkflowOutboundInterceptorBase{Next: c}}
+		bob := carol()
+		bob.Subject = "bob"
+		ctx = workflow.WithValue(ctx, startedKey{}, &started{arrival{record: Record{Principal: carol()}}})
+		if _ = out.NewContinueAsNewError(workflow.WithValue(ctx, principal.Key{}, bob), "Intake"); c.hop != carol() {
+			t.Errorf("it goes on for %v", c.hop)
+		}
+	})
 }

@@ -170,3 +170,13 @@ func TestTheHeaderOfAQueryThatIsSentIsNotJudged(t *testing.T) {
 		t.Errorf("%v, %v", ctx, err)
 	}
 }
+
+func TestTheInterceptorAloneRefusesEveryRun(t *testing.T) {
+	s := newStage(t, propagate.Options{AllowAnonymousStarts: []string{"welcome"}})
+	s.SetContextPropagators(nil)
+	s.ExecuteWorkflow(welcome)
+	var app *temporal.ApplicationError
+	if err := s.GetWorkflowError(); !errors.As(err, &app) || app.Type() != propagate.TypeInvalid {
+		t.Errorf("the workflow ends with %v", err)
+	}
+}
