@@ -88,8 +88,10 @@ func (c *Codec) header(id uint32) (wire.Header, error) {
 
 // write puts the flag and the body of p into s.plaintext.
 func (c *core) write(s *scratch, p *commonpb.Payload) error {
-	plaintext, err := appendPayload(append(slices.Grow(s.plaintext, 1+payloadSize(p)), byte(wire.Plain)), p)
+	s.plaintext = append(slices.Grow(s.plaintext, 1+payloadSize(p)), byte(wire.Plain))
+	plaintext, err := appendPayload(s.plaintext, p)
 	if err != nil {
+		s.written = cap(s.plaintext) // how far it came is not known
 		return &Error{kind: ErrMalformed, detail: "payload cannot be marshalled", cause: err}
 	}
 	s.plaintext, s.written = plaintext, len(plaintext)
