@@ -110,7 +110,7 @@ type cursor struct {
 }
 
 func (c *cursor) take(n int) []byte {
-	if c.bad || n > len(c.rest) {
+	if c.bad || n < 0 || n > len(c.rest) { // below 0: a length on 32 bits
 		c.bad = true
 		return nil
 	}
