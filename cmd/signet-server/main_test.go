@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -198,10 +199,23 @@ func cmdCertificate(ts *testscript.TestScript, _ bool, args []string) {
 
 // port VAR sets VAR to an address of 127.0.0.1 that is free.
 func cmdPort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	check(ts, err)
-	ts.Setenv(args[0], l.Addr().String())
-	check(ts, l.Close())
+	ts.Setenv(args[0], address)
+}
+
+// freeAddress is an address of 127.0.0.1 that is free. Its port is below those that the system gives to whoever asks for
+// any (from 32768 on): tests beside this one do.
+func freeAddress() (string, error) {
+	var err error
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+mathrand.IntN(12000))
+		var l net.Listener
+		if l, err = net.Listen("tcp", address); err == nil {
+			return address, l.Close()
+		}
+	}
+	return "", err
 }
 
 // take ADDRESS listens there until the script ends.

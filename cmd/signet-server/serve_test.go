@@ -95,12 +95,8 @@ func TestHealthChecksDoNotHideTheCodecBehindThem(t *testing.T) {
 }
 
 func TestAStopWaitsForRequestsUnderWayAndTakesNoNewOnes(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeAddress()
 	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	entered, release := make(chan struct{}), make(chan struct{})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/keys"
+	"github.com/signet-temporal/signet/tools/parts"
 )
 
 // oneLine fails the test unless a program failed with one line on stderr that matches want, and said nothing else.
@@ -148,10 +149,9 @@ func TestARingWithoutItsKeysetSaysSo(t *testing.T) {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := parts.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
