@@ -27,7 +27,7 @@ type Options struct {
 // Status is how forwarding stands.
 type Status struct {
 	Delivered audit.Head    // the last record that counts
-	Lag       time.Duration // since everything was delivered
+	Lag       time.Duration // since the log held nothing that is not delivered by now
 	Connected bool
 	Troubles  int // how often the log did not hold what it had to
 }
@@ -37,7 +37,7 @@ type Forwarder struct {
 	o       Options
 	mu      sync.Mutex // guards what follows
 	status  Status
-	current time.Time // when everything was delivered last
+	current time.Time // when the log last held nothing that is not delivered by now
 
 	settle time.Duration // how long a connection has to live on behind a record
 }
@@ -171,6 +171,7 @@ type sent struct {
 	head audit.Head
 	end  int64 // of what was sent with it
 	at   time.Time
+	last time.Time // when the log had nothing behind it; zero: it was not seen so
 }
 
 // listen waits for the other side to close: it has nothing to say.
@@ -190,14 +191,16 @@ func (c *connection) leave() {
 
 // forward sends what is next in the log, and reports whether there was anything.
 func (c *connection) forward() (bool, error) {
-	from := c.source
+	from, now := c.source, time.Now()
 	lines, err := c.read()
 	c.drained = err == nil && len(lines) == 0 && from != nil && c.source == from
+	if c.drained && len(c.open) > 0 {
+		c.open[len(c.open)-1].last = now
+	}
 	if err != nil || len(lines) == 0 {
 		return false, err
 	}
 	var out []byte
-	now := time.Now()
 	for _, line := range lines {
 		head, prev, ok := audit.Parse(line)
 		if !ok {
@@ -211,7 +214,7 @@ func (c *connection) forward() (bool, error) {
 		}
 		out = frame(out, c.o.Host, line)
 		c.last = head
-		c.open = append(c.open, sent{head, c.sent + int64(len(out)), now})
+		c.open = append(c.open, sent{head: head, end: c.sent + int64(len(out)), at: now})
 	}
 	if err := c.conn.SetWriteDeadline(now.Add(sendTime)); err != nil {
 		return false, err
@@ -289,7 +292,13 @@ func (c *connection) count() error {
 
 // note moves the cursor behind the first n records that do not count yet.
 func (c *connection) note(n int) error {
+	var current time.Time
 	if n > 0 {
+		for _, s := range c.open[:n] {
+			if !s.last.IsZero() {
+				current = s.last
+			}
+		}
 		at := c.open[n-1].head
 		c.open = c.open[n:]
 		if err := saveCursor(c.o.Cursor, at); err != nil {
@@ -298,8 +307,11 @@ func (c *connection) note(n int) error {
 		c.set(func(s *Status) { s.Delivered = at })
 	}
 	if len(c.open) == 0 && c.drained {
+		current = time.Now()
+	}
+	if !current.IsZero() {
 		c.mu.Lock()
-		c.current = time.Now()
+		c.current = current
 		c.mu.Unlock()
 	}
 	return nil

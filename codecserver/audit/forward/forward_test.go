@@ -65,6 +65,19 @@ func TestABrokenConnectionLosesNothing(t *testing.T) {
 	s.all(360)
 }
 
+// With a record on its way at every moment, everything that the log held a moment ago may still have been delivered.
+func TestALogThatIsNeverQuietDoesNotLag(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, audit.FileOptions{})
+	begun := time.Now()
+	s.start()
+	s.until("less behind than it is old", func() bool {
+		s.write(1)
+		lag, old := s.Status(s.log.Head()).Lag, time.Since(begun)
+		return old > time.Second && lag > 0 && lag < old/2
+	})
+}
+
 func TestRotationIsFollowed(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, audit.FileOptions{MaxSize: 4000})
