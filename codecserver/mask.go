@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/signet-temporal/signet/codecserver/audit"
 	"github.com/signet-temporal/signet/codecserver/policy"
 	"github.com/signet-temporal/signet/labels/mask"
 )
@@ -37,16 +36,6 @@ func (it *item) mask(q *request) int64 {
 }
 
 func viewOf(l policy.Labels) mask.View { return mask.View{All: l.All, Labels: l.Names} }
-
-// noteLabels puts on record which labels were shown, and for want of which something was not.
-func (v *verdict) noteLabels(r *audit.Record) {
-	switch v.reason {
-	case none:
-		r.LabelsShown, r.LabelsMasked = v.shown, v.masked
-	case wouldBeMasked:
-		r.LabelsMasked = v.masked
-	}
-}
 
 // refuseMarks: nobody may seal what this server made in place of data, an explanation or a mask.
 func refuseMarks(items []*item) error {

@@ -1,12 +1,9 @@
 package codecserver
 
 import (
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
-	"github.com/signet-temporal/signet/codecserver/audit"
 	"github.com/signet-temporal/signet/codecserver/policy"
 	"github.com/signet-temporal/signet/internal/wire"
 	"github.com/signet-temporal/signet/principal"
@@ -32,22 +29,4 @@ type request struct {
 	payloads     int
 	asOne        bool          // it is refused as a whole, and one record says so
 	retryAfter   time.Duration // of a refusal that passes by itself
-}
-
-// record starts an audit record with what is known of the request.
-func (q *request) record(d audit.Decision, reason string) audit.Record {
-	r := audit.Record{RequestID: q.id, Action: string(q.action), Decision: d, Reason: reason, Payloads: q.payloads, Client: q.RemoteAddr, Agent: "other"}
-	if host, _, err := net.SplitHostPort(q.RemoteAddr); err == nil {
-		r.Client = host
-	}
-	switch {
-	case q.browser:
-		r.Agent = "browser"
-	case strings.HasPrefix(q.UserAgent(), "Go-http-client/"): // the temporal CLI and Go workers
-		r.Agent = "go"
-	}
-	if q.caller != nil {
-		r.Issuer, r.Subject, r.Email = q.caller.Issuer, q.caller.Subject, q.caller.Email
-	}
-	return r
 }
