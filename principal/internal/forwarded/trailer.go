@@ -5,17 +5,15 @@ import (
 	"net/http"
 )
 
-// StripTrailers removes from r what passes for ours among the trailers that it announces, and reports whether there was
-// any; and at the end of the body among those that came: where one is announced, net/http takes others as well. r must be
-// a copy of the request that the server made, for without an announcement the trailers are in that one alone.
-func StripTrailers(r *http.Request) (found bool) {
+// StripTrailers removes from r what passes for ours among the trailers that it announces, and at the end of the body among
+// those that came: where one is announced, net/http takes others as well. r must be a copy of the request that the server
+// made, for without an announcement the trailers are in that one alone.
+func StripTrailers(r *http.Request) {
 	if r.Trailer == nil {
-		return false
+		return
 	}
-	announced := len(r.Trailer)
 	Strip(r.Trailer)
 	r.Body = body{r.Body, r.Trailer}
-	return len(r.Trailer) != announced
 }
 
 type body struct {

@@ -12,10 +12,11 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Clone()
 		s := take(header)
-		r = r.WithContext(r.Context()) // a copy
 		// Nobody who checks looks at trailers, and somebody who does not may.
-		if forwarded.StripTrailers(r) {
-			s.badClaims = malformed("a header that says for whom is a trailer")
+		for name := range r.Trailer {
+			if forwarded.Is(name) {
+				s.badClaims = malformed("%.40q is a trailer", name)
+			}
 		}
 		ctx, refusal := g.admit(r.Context(), s)
 		if refusal != nil {
@@ -24,6 +25,7 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 		}
 		r = r.WithContext(ctx)
 		r.Header = header
+		forwarded.StripTrailers(r)
 		next.ServeHTTP(w, r)
 	})
 }
