@@ -10,18 +10,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
-
-	"github.com/signet-temporal/signet/tools/parts"
 )
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	port, err := parts.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
 
 func readFile(t *testing.T, name string) string {
 	t.Helper()

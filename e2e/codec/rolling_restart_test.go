@@ -75,7 +75,7 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // while people read.
 func TestARollingRestartUnderLoadDropsNoRequest(t *testing.T) {
 	s := startStack(t)
-	ports := []int{freePort(t), freePort(t)}
+	ports := []int{stack.FreePort(t), stack.FreePort(t)}
 	servers := make([]*stack.Server, 2)
 	for i := range servers {
 		servers[i] = s.Server(t, stack.ServerOptions{Port: ports[i], StopDelay: 2 * time.Second, PayloadBurst: 1_000_000})

@@ -12,7 +12,6 @@ import (
 
 	"github.com/signet-temporal/signet/e2e/stack"
 	"github.com/signet-temporal/signet/keys"
-	"github.com/signet-temporal/signet/tools/parts"
 )
 
 // oneLine fails the test unless a program failed with one line on stderr that matches want, and said nothing else.
@@ -65,7 +64,7 @@ func TestEveryErrorOfTheCustodianIsOneLineThatSaysWhatToDo(t *testing.T) {
 	oneLine(t, "worker's token", run(s.Roles.WorkerToken, s.Vault.Address, "keyset", "rotate", "ns/payments"), 1, `polic`)
 	oneLine(t, "token that Vault does not know", run("hvs.nobodyknowsthisone12345678", s.Vault.Address, "keyset", "status", "ns/payments"), 1, `token`)
 	oneLine(t, "no token", run("", s.Vault.Address, "keyset", "status"), 2, `VAULT_TOKEN`)
-	oneLine(t, "no Vault there", run(custodian, fmt.Sprintf("http://127.0.0.1:%d", freePort(t)), "keyset", "status"), 1, `cannot be reached.*check the address`)
+	oneLine(t, "no Vault there", run(custodian, fmt.Sprintf("http://127.0.0.1:%d", stack.FreePort(t)), "keyset", "status"), 1, `cannot be reached.*check the address`)
 	oneLine(t, "promotion without a pending key", s.SignetRun(t, "keyset", "promote", "ns/payments"), 3, `no pending key.*signet keyset rotate ns/payments`)
 	s.Rotate(t, "ns/payments")
 	oneLine(t, "promotion too early", s.SignetRun(t, "keyset", "promote", "ns/payments"), 3, `too early.*--force`)
@@ -87,7 +86,7 @@ func TestEveryErrorOfTheCustodianIsOneLineThatSaysWhatToDo(t *testing.T) {
 // TestEveryErrorAtTheStartOfTheServerIsOneLineThatSaysWhatToDo.
 func TestEveryErrorAtTheStartOfTheServerIsOneLineThatSaysWhatToDo(t *testing.T) {
 	s := stack.Start(t, stack.Options{Namespaces: []string{"payments"}, WithoutTemporal: true, KeepVault: true})
-	good, err := os.ReadFile(s.ServerConfig(t, stack.ServerOptions{Port: freePort(t)}).File())
+	good, err := os.ReadFile(s.ServerConfig(t, stack.ServerOptions{Port: stack.FreePort(t)}).File())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,13 +144,4 @@ func TestARingWithoutItsKeysetSaysSo(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("NewRing says %v, want %s", err, want)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	port, err := parts.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

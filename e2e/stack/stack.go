@@ -137,6 +137,16 @@ func (s *Stack) WriteFile(t *testing.T, name, text string) string {
 	return file
 }
 
+// FreePort returns a port of 127.0.0.1 that is free, see [parts.FreePort].
+func FreePort(t *testing.T) int {
+	t.Helper()
+	port, err := parts.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 // Eventually calls try every 50 ms until it returns nil, and fails the test with its last error after limit.
 func Eventually(t *testing.T, limit time.Duration, try func() error) {
 	t.Helper()

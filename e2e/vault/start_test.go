@@ -73,9 +73,5 @@ func runVault(t *testing.T, addr string, args ...string) (stop func()) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	port, err := parts.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	return fmt.Sprintf("127.0.0.1:%d", stack.FreePort(t))
 }
